@@ -15,6 +15,8 @@ mod fill;
 mod load;
 #[path = "writer/ours.rs"]
 mod ours;
+#[path = "support/record.rs"]
+mod record;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -27,6 +29,7 @@ use callers::{each, median};
 use fill::{Size, fill, operations};
 use load::Load;
 use ours::{ask, file, service};
+use record::Row;
 
 const SIZES: [Size; 3] = [
     Size { lines: 1_000, users: 100 },
@@ -107,6 +110,25 @@ fn main() {
     let grown: Vec<Grown> =
         SIZES[..count].iter().map(|size| grow(&runtime, dir.path(), *size, plan)).collect();
     tables(&grown);
+    keep(&grown);
+}
+
+/// The rows of the result, with the bars that hold at any size.
+fn keep(grown: &[Grown]) {
+    for Grown { size, lines, presence, queries, .. } in grown {
+        let group = format!("growth, {} lines, {} users", size.lines, size.users);
+        for (name, Writing { p50, rate, bytes }) in [("a line", lines), ("a join", presence)] {
+            Row::new(&group, &format!("{name}, 1 caller, p50"), "µs", *p50).keep();
+            Row::new(&group, &format!("{name}, 256 callers"), "per s", *rate).keep();
+            Row::new(&group, &format!("{name}, of the file"), "B", *bytes).keep();
+        }
+        for (name, micros) in queries {
+            let most = if *name == "channel_stats" { 150.0 } else { 1000.0 };
+            let bar = format!("≤ {most} µs");
+            let bar = Some((bar.as_str(), *micros <= most));
+            Row { bar, ..Row::new(&group, name, "µs", *micros) }.keep();
+        }
+    }
 }
 
 fn bytes(file: &Path) -> u64 {

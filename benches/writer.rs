@@ -6,7 +6,7 @@
 //! `^lines`. The groups begin with `lines`, `kinds`, `hops`, `statements` and `postgres`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-#[path = "writer/bare.rs"]
+#[path = "support/bare.rs"]
 mod bare;
 #[path = "support/callers.rs"]
 mod callers;
@@ -77,7 +77,7 @@ const fn short(synchronous: Synchronous) -> &'static str {
     }
 }
 
-impl<'p> Setup<'p> {
+impl Setup<'_> {
     fn group<'a>(&self, criterion: &'a mut Criterion, title: &str, callers: usize) -> Group<'a> {
         let plural = if callers == 1 { "" } else { "s" };
         let synchronous = short(self.synchronous);
@@ -86,11 +86,20 @@ impl<'p> Setup<'p> {
     }
 
     /// The two pools beside which the others are measured.
-    fn bare(&self) -> [(&'static str, Bare<'p>); 2] {
+    fn bare(&self) -> [(&'static str, Bare); 2] {
+        let open = |connections| {
+            let file = ours::file(self.dir, "bare");
+            self.runtime.block_on(Bare::open(&file, self.synchronous, connections, load::said().to_vec()))
+        };
         [
-            ("bare INSERT and commit, sqlx pool of 5", Bare::open(self, 5)),
-            ("bare INSERT and commit, sqlx pool of 1", Bare::open(self, 1)),
+            ("bare INSERT and commit, sqlx pool of 5", open(5)),
+            ("bare INSERT and commit, sqlx pool of 1", open(1)),
         ]
+    }
+
+    fn bare_row(&self, group: &mut Group<'_>, name: &str, bare: &Bare, callers: usize) {
+        let bare = bare.clone();
+        rows::row(group, self.runtime, name, callers, move |caller, turn| bare.clone().insert(caller, turn));
     }
 }
 
@@ -102,7 +111,7 @@ fn lines(criterion: &mut Criterion, place: &Setup<'_>) {
     for callers in [1, 32, 256, 4096] {
         let mut group = place.group(criterion, "lines", callers);
         for (name, bare) in &bare {
-            bare.row(&mut group, name, callers);
+            place.bare_row(&mut group, name, bare, callers);
         }
         ours.row(&mut group, "chat lines (ledger, line, user)", callers, chat);
         floor.row(&mut group, "chat lines, SQLite alone", callers);
@@ -119,7 +128,7 @@ fn kinds(criterion: &mut Criterion, place: &Setup<'_>) {
     for callers in [1, 256] {
         let mut group = place.group(criterion, "kinds", callers);
         for (name, bare) in &bare {
-            bare.row(&mut group, name, callers);
+            place.bare_row(&mut group, name, bare, callers);
         }
         ours.row(&mut group, "joins and leaves", callers, presence);
         floor.row(&mut group, "joins and leaves, SQLite alone", callers);

@@ -135,7 +135,8 @@ impl<O> From<Rejected> for Error<O> {
 
 impl<O> From<NotReady> for Error<O> {
     fn from(unready: NotReady) -> Self {
-        Cause::new(Code::UNAVAILABLE, unready.to_string()).into()
+        let code = if unready.class().was_not_carried() { Code::UNAVAILABLE } else { Code::UNANSWERED };
+        Cause::new(code, unready.to_string()).into()
     }
 }
 
@@ -167,6 +168,18 @@ mod tests {
         assert!(both.is_timeout());
         assert_eq!(both.to_string(), "no answer within 2s; then the fallback: locked (busy)");
         assert!(both.primary().is_some() && both.fallback().is_some());
+    }
+
+    #[test]
+    fn what_a_path_has_served_with_an_unwanted_response_is_not_said_to_be_unsent() {
+        let not_ready = NotReady::new(Duration::from_secs(1));
+        for (fallback, class) in [(not_ready, Class::NotSent), (not_ready.after_response(), Class::Unknown)] {
+            let error = FallbackError::<Error<()>, Error<()>>::NotReady { primary: None, fallback };
+            assert_eq!(Error::from(error).class(), class);
+        }
+        let fallback = Error::<()>::from(Rejected::new(None));
+        let unaccepted = FallbackError::<Error<()>, Error<()>>::Unaccepted { fallback };
+        assert_eq!(Error::from(unaccepted).class(), Class::Unknown);
     }
 
     #[test]

@@ -10,6 +10,13 @@ pub mod wire {
     pub use crate::nats::wire::*;
 }
 
+/// Bundles of operations.
+#[cfg(feature = "nats")]
+pub mod bundle {
+    pub use crate::nats::bundle::operations::{Entry, read};
+    pub use crate::nats::names::is_of_stored_bundles as is_stored;
+}
+
 /// How a stream names its database.
 #[cfg(feature = "nats")]
 pub mod stored {

@@ -30,6 +30,11 @@ pub(crate) fn users() -> Vec<String> {
     (0..USERS).map(name).collect()
 }
 
+/// A thousand lines, each with who says it.
+pub(crate) fn said() -> &'static [(String, String)] {
+    Vec::leak((0..1000).map(|i| (name(i * 7 % 200), line(i))).collect())
+}
+
 /// A line of 40 bytes.
 pub(crate) fn line(number: usize) -> String {
     format!("{number:>7}: as it is said of an evening.....")

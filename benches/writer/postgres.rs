@@ -65,9 +65,7 @@ async fn bare(url: &str) -> PgPool {
 }
 
 fn bare_row(group: &mut Group<'_>, runtime: &Runtime, pool: &PgPool, callers: usize) {
-    let lines: &'static [(String, String)] =
-        Vec::leak((0..1000).map(|i| (load::name(i * 7 % 200), load::line(i))).collect());
-    let pool = pool.clone();
+    let (pool, lines) = (pool.clone(), load::said());
     rows::row(group, runtime, "bare INSERT and commit, sqlx pool of 10", callers, move |caller, turn| {
         let pool = pool.clone();
         let (username, message) = &lines[(caller * 34 + turn) % lines.len()];

@@ -5,6 +5,8 @@
 //! `--baseline`, `--quick` and filters.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+#[path = "../../benches/support/bare.rs"]
+mod bare;
 #[path = "../../benches/support/callers.rs"]
 mod callers;
 #[path = "support/paths.rs"]
@@ -22,8 +24,6 @@ use async_nats::jetstream;
 use eitherway::sql::Synchronous;
 use futures_util::StreamExt;
 use rosey::op::{MessageLog, Op};
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use tokio::runtime::Runtime;
 
 use paths::{OnePath, What};
@@ -63,16 +63,25 @@ impl Paths {
         };
         add("direct", &self.direct);
         add("over NATS, until committed", &self.core);
-        if what == What::Line {
-            add("over NATS, until a stream keeps it", &self.stream);
-            self.bare.rows(group, runtime, callers);
+        match what {
+            What::Line => {
+                add("over NATS, until a stream keeps it", &self.stream);
+                self.bare.writes(group, runtime, callers);
+            }
+            // A claim that finds nothing writes nothing: it is held to a query.
+            What::EmptyClaim if callers == 1 => {
+                let step = self.core.step(What::Recent);
+                row(group, runtime, "a query over NATS: the newest ten lines", callers, move |_, _| step());
+            }
+            What::Recent => self.bare.round_trip(group, runtime, callers),
+            _ => {}
         }
     }
 }
 
 /// The parts that every path is made of.
 struct Bare {
-    pool: SqlitePool,
+    insert: bare::Bare,
     client: async_nats::Client,
     stream: jetstream::Context,
     payload: bytes::Bytes,
@@ -99,14 +108,12 @@ impl Bare {
         stream.create_stream(config).await.unwrap();
         let line = MessageLog { username: "alice".to_owned(), message: LINE.to_owned() };
         let payload = eitherway::__private::wire::payload(&Op::from(line), 0).unwrap().into();
-        Self { pool: pool(dir, synchronous).await, client, stream, payload }
+        let lines = vec![("alice".to_owned(), LINE.to_owned())];
+        let insert = bare::Bare::open(&dir.join("bare.db"), synchronous, 5, lines).await;
+        Self { insert, client, stream, payload }
     }
 
-    fn rows(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize) {
-        let pool = self.pool.clone();
-        row(group, runtime, "INSERT and commit alone, sqlx pool of 5", callers, move |_, _| {
-            insert(pool.clone())
-        });
+    fn round_trip(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize) {
         let (client, payload) = (self.client.clone(), self.payload.clone());
         row(group, runtime, "NATS request and reply alone", callers, move |_, _| {
             let (client, payload) = (client.clone(), payload.clone());
@@ -114,6 +121,14 @@ impl Bare {
                 client.request("bench.echo", payload).await.unwrap();
             }
         });
+    }
+
+    fn writes(&self, group: &mut Group<'_>, runtime: &Runtime, callers: usize) {
+        let insert = self.insert.clone();
+        row(group, runtime, "INSERT and commit alone, sqlx pool of 5", callers, move |caller, turn| {
+            insert.clone().insert(caller, turn)
+        });
+        self.round_trip(group, runtime, callers);
         let (stream, payload) = (self.stream.clone(), self.payload.clone());
         row(group, runtime, "JetStream publish alone, acknowledged", callers, move |_, _| {
             let (stream, payload) = (stream.clone(), payload.clone());
@@ -122,37 +137,6 @@ impl Bare {
             }
         });
     }
-}
-
-async fn pool(dir: &Path, synchronous: Synchronous) -> SqlitePool {
-    let level = match synchronous {
-        Synchronous::Normal => SqliteSynchronous::Normal,
-        Synchronous::Full => SqliteSynchronous::Full,
-    };
-    let options = SqliteConnectOptions::new()
-        .filename(dir.join("bare.db"))
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(level)
-        .busy_timeout(Duration::from_secs(30));
-    let pool = sqlx::sqlite::SqlitePoolOptions::new().max_connections(5).connect_with(options).await.unwrap();
-    sqlx::query(
-        "CREATE TABLE chat (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, username TEXT NOT NULL, message TEXT NOT NULL)",
-    )
-    .execute(&pool)
-    .await
-    .unwrap();
-    pool
-}
-
-async fn insert(pool: SqlitePool) {
-    sqlx::query("INSERT INTO chat (at, username, message) VALUES (?, ?, ?)")
-        .bind(1_i64)
-        .bind("alice")
-        .bind(LINE)
-        .execute(&pool)
-        .await
-        .unwrap();
 }
 
 fn main() {

@@ -11,16 +11,20 @@
 mod paths;
 #[path = "support/processes.rs"]
 mod processes;
+#[path = "../../benches/support/record.rs"]
+mod record;
 
 use std::path::Path;
 use std::time::Duration;
 
 use eitherway::sql::Synchronous;
+use eitherway_testkit::proc::cpu_time;
 use plotters::prelude::*;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
 
 use paths::{OnePath, What};
+use record::Row;
 
 const RATES: [u32; 3] = [500, 2000, 8000];
 const SHARES: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
@@ -46,15 +50,15 @@ impl Measured {
         let cpu: Vec<String> = self.cpu.iter().map(|(name, micros)| format!("{name} {micros:.0}")).collect();
         format!("{:36}{latencies}   {}", self.path, cpu.join(", "))
     }
-}
 
-/// The processor time that this process has used, user and system.
-fn used(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    // The unit of these fields is 1/100 s on every Linux.
-    Duration::from_millis(ticks * 10)
+    fn keep(&self, group: &str) {
+        for (name, share) in SHARES {
+            Row::new(group, &format!("{}, {name}", self.path), "µs", self.at(share)).keep();
+        }
+        for (name, micros) in &self.cpu {
+            Row::new(group, &format!("{}, processor time of {name}", self.path), "µs", *micros).keep();
+        }
+    }
 }
 
 async fn measure(name: &'static str, path: &OnePath, what: What, rate: u32, time: Duration) -> Measured {
@@ -63,7 +67,7 @@ async fn measure(name: &'static str, path: &OnePath, what: What, rate: u32, time
         .collect();
     let step = path.step(what);
     let count = (time.as_secs_f64() * f64::from(rate)) as u32;
-    let before: Vec<Duration> = of.iter().map(|(_, pid)| used(*pid)).collect();
+    let before: Vec<Duration> = of.iter().map(|(_, pid)| cpu_time(*pid)).collect();
     let start = Instant::now();
     let mut waiting = Vec::with_capacity(count as usize);
     for number in 0..count {
@@ -82,10 +86,9 @@ async fn measure(name: &'static str, path: &OnePath, what: What, rate: u32, time
         latencies.push(answer.await.unwrap().as_secs_f64() * 1e6);
     }
     latencies.sort_by(f64::total_cmp);
-    let cpu = of
-        .iter()
-        .zip(before)
-        .map(|((name, pid), before)| (*name, (used(*pid) - before).as_secs_f64() * 1e6 / f64::from(count)));
+    let cpu = of.iter().zip(before).map(|((name, pid), before)| {
+        (*name, (cpu_time(*pid) - before).as_secs_f64() * 1e6 / f64::from(count))
+    });
     Measured { path: name, latencies, cpu: cpu.collect() }
 }
 
@@ -150,6 +153,7 @@ fn main() {
                 runtime.block_on(measure(name, path, what, rate, time / 5));
                 let row = runtime.block_on(measure(name, path, what, rate, time));
                 println!("{}", row.row());
+                row.keep(&title);
                 rows.push(row);
             }
             println!();

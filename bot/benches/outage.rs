@@ -19,6 +19,8 @@ mod measure;
 mod naive;
 #[path = "outage/ours.rs"]
 mod ours;
+#[path = "../../benches/support/record.rs"]
+mod record;
 #[path = "outage/run.rs"]
 mod run;
 #[path = "../tests/support/mod.rs"]
@@ -101,6 +103,10 @@ async fn main() {
             table::verdict(&format!("{}{mode}", fault.name()), sum);
             total = total.plus(sum);
         }
+    }
+    for (what, count) in [("lost", total.lost), ("doubled", total.doubled)] {
+        let bar = Some(("none", count == 0));
+        record::Row { bar, ..record::Row::new("events of ours", what, "operations", count as f64) }.keep();
     }
     for (way, run) in &beside {
         table::verdict_head(way.name());

@@ -97,7 +97,7 @@ impl<'a> World<'a> {
         self.client.nats().unwrap()
     }
 
-    /// Sends so many lines for each caller, and returns when they are acknowledged.
+    /// Sends this many lines for each caller, and returns when they are acknowledged.
     fn send(&mut self, turns: usize) {
         let db = self.client.client();
         let step = move |_, _| {
@@ -130,7 +130,7 @@ impl<'a> World<'a> {
         begin.elapsed()
     }
 
-    /// How long services need for what was sent while there was none; the mean of so many times, for one line
+    /// How long services need for what was sent while there was none; the mean of this many times, for one line
     /// of each caller.
     fn drained(&mut self, times: usize) -> Duration {
         (0..times).map(|_| self.drained_once()).sum::<Duration>() / STORED as u32

@@ -4,12 +4,16 @@
 //! `cargo xtask bench streams`; `ROSEY_STREAMS` is how many at the end (500). The servers share the machine's cores.
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
+#[path = "../../benches/support/record.rs"]
+mod record;
+
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
 use async_nats::jetstream::stream::{Config, RetentionPolicy};
 use async_nats::jetstream::{self, Context};
 use eitherway_testkit::{NatsCluster, Url, knob, proc};
+use record::Row;
 
 /// For how long the servers are watched while nothing happens, after time to settle.
 const WATCHED: Duration = Duration::from_secs(10);
@@ -82,6 +86,11 @@ async fn main() {
         tokio::time::sleep(WATCHED).await;
         let share = (spent() - before).as_secs_f64() / WATCHED.as_secs_f64() / servers.len() as f64 * 100.0;
         let memory = servers.iter().map(|id| proc::rss(*id) >> 20).sum::<u64>() / servers.len() as u64;
-        println!("{count:>8}{share:>24.1}{memory:>16}{:>26.0}", publish(&streams, count).await);
+        let rate = publish(&streams, count).await;
+        println!("{count:>8}{share:>24.1}{memory:>16}{rate:>26.0}");
+        let group = format!("{count} streams");
+        Row::new(&group, "of a core, a server", "%", share).keep();
+        Row::new(&group, "memory of a server", "MiB", memory as f64).keep();
+        Row::new(&group, "acknowledged", "per s", rate).keep();
     }
 }

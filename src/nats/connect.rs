@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::address::{bare, login, redact};
+use super::bundle::Outgoing;
 use super::connection::listen;
 use super::diagnosis::Diagnosis;
 use super::failure::{Failure, refuses_us};
@@ -45,6 +46,7 @@ pub struct NatsOptions {
     pub(crate) namespace: Namespace,
     queue: usize,
     listed_only: bool,
+    bundles: bool,
     pub(super) inbox_prefix: Option<String>,
     pub(super) recognition: Duration,
     pub(super) ping_timeout: Duration,
@@ -61,6 +63,7 @@ impl fmt::Debug for NatsOptions {
             .field("namespace", &self.namespace)
             .field("queue", &self.queue)
             .field("listed_only", &self.listed_only)
+            .field("bundles", &self.bundles)
             .field("inbox_prefix", &self.inbox_prefix)
             .field("recognition", &self.recognition)
             .field("ping_timeout", &self.ping_timeout)
@@ -85,6 +88,7 @@ impl NatsOptions {
             namespace: Namespace::none(),
             queue: 8192,
             listed_only: false,
+            bundles: true,
             inbox_prefix: None,
             recognition: Self::RECOGNITION,
             ping_timeout: Self::PING_TIMEOUT,
@@ -105,6 +109,9 @@ impl NatsOptions {
         /// Whether the client connects to the addresses that it was given alone. Without it, it also tries those that the servers of
         /// a cluster tell of each other, which lead nowhere where clients reach them through a proxy or a NAT. Default: no.
         listed_only: bool,
+        /// Whether operations that wait while others leave travel together in one message, where the service takes that. Default:
+        /// yes.
+        bundles: bool,
         /// What the subjects begin with on which this client is answered. Default: `_INBOX`. One of its own keeps its answers
         /// from clients that have another one.
         inbox_prefix: Option<String>,
@@ -225,16 +232,17 @@ fn count(refusals: &Refusals, event: &Event) {
     }
 }
 
-/// Connects and starts the two tasks behind a [`NatsService`](super::NatsService): one takes replies and the
-/// connection's events, one pings the service. Both end when `ended` does.
+/// Connects and starts the tasks behind a [`NatsService`](super::NatsService): one takes replies and the
+/// connection's events, one pings the service, one sends what waits. All end when `ended` does.
 pub(super) async fn start(
     options: NatsOptions,
     names: &Arc<Names>,
     ended: CancellationToken,
-) -> Result<(Client, Arc<Inbox>, Arc<Health>), ConnectError> {
+) -> Result<Arc<Outgoing>, ConnectError> {
     let (tx, events) = mpsc::unbounded_channel();
     let shown = redact(&options.url);
     let ping_timeout = PingTimeout::new(options.recognition, options.ping_timeout);
+    let (bundles, queue) = (options.bundles && !names.has_no_bundles(), options.queue);
     let client = options
         .connect(move |event| {
             // The receiver ends with the service: then no task needs the event.
@@ -256,10 +264,12 @@ pub(super) async fn start(
     );
     let span = names.namespace.span();
     tokio::spawn(listen.instrument(span.clone()));
-    let probe =
-        Probe::new(client.clone(), Arc::clone(names), Arc::clone(&inbox), Arc::clone(&health), ping_timeout);
-    tokio::spawn(probe.run(ended).instrument(span));
-    Ok((client, inbox, health))
+    let outgoing = Outgoing::new(client, Arc::clone(names), inbox, health, queue);
+    let probe = Probe::new(&outgoing, ping_timeout, bundles);
+    tokio::spawn(probe.run(ended.clone()).instrument(span.clone()));
+    let outgoing = Arc::new(outgoing);
+    tokio::spawn(Arc::clone(&outgoing).run(ended).instrument(span));
+    Ok(outgoing)
 }
 
 #[cfg(test)]

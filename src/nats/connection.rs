@@ -15,6 +15,7 @@ use super::connection_log::{ConnectionLog, Up};
 use super::failure::{self, Failure, refuses_us};
 use super::health::Health;
 use super::inbox::Inbox;
+use super::names::BUNDLES;
 use super::status::Recognition;
 
 /// Takes replies and events until the service is gone.
@@ -236,6 +237,10 @@ impl Connection {
             return inbox.deny(subject);
         }
         health.deny(subject);
+        if subject.strip_prefix(service.as_str()).is_some_and(|word| word.starts_with(BUNDLES)) {
+            tracing::info!(url, "the NATS server denies us bundles ({said}): each operation is sent alone");
+            return inbox.deny(subject);
+        }
         // Then the service's answer has to do: see `Probe`.
         if subject.starts_with("$JS.API.") {
             tracing::debug!(url, "the NATS server does not let us look at the stream: {said}");

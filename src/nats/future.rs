@@ -7,10 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use async_nats::Message;
 
+use super::bundle::Settled;
+use super::bundle::answers::Fate;
 use super::health::{self, Health, Route};
 use super::inbox::Completion;
 use super::pending::PendingReply;
-use super::wire;
+use super::{Company, Shared, wire};
 use crate::error::{Cause, Code, Error};
 use crate::operation::Operation;
 use crate::reply::{Ack, Reply, Via};
@@ -24,7 +26,7 @@ pub struct NatsFuture<O>(State<O>);
 #[derive(Debug)]
 enum State<O> {
     Refused(Error<O>),
-    Waiting { pending: PendingReply, sent: Sent, health: Arc<Health>, request: Request<O> },
+    Waiting { pending: PendingReply, sent: Sent, shared: Arc<Shared>, request: Request<O> },
     Done,
 }
 
@@ -44,10 +46,10 @@ impl<O> NatsFuture<O> {
     pub(super) const fn waiting(
         pending: PendingReply,
         sent: Sent,
-        health: Arc<Health>,
+        shared: Arc<Shared>,
         request: Request<O>,
     ) -> Self {
-        Self(State::Waiting { pending, sent, health, request })
+        Self(State::Waiting { pending, sent, shared, request })
     }
 }
 
@@ -59,14 +61,27 @@ impl<O: Operation> Future for NatsFuture<O> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let me = &mut self.get_mut().0;
-        let settled = match me {
-            State::Waiting { pending, .. } => Some(ready!(Pin::new(pending).poll(cx))),
-            State::Refused(_) | State::Done => None,
+        let settled = loop {
+            let State::Waiting { pending, sent, shared, request } = me else { break None };
+            match ready!(Pin::new(&mut *pending).poll(cx)) {
+                // Nothing of its bundle was done: the same request travels alone.
+                Completion::Unbundled(why) => {
+                    shared.health.not_bundled(why);
+                    match shared.send(request, Company::None) {
+                        Ok((alone, how)) => (*pending, *sent) = (alone, how),
+                        Err(cause) => break Some(Completion::Refused(cause)),
+                    }
+                }
+                settled => break Some(settled),
+            }
         };
         match (std::mem::replace(me, State::Done), settled) {
-            (State::Waiting { sent: Sent { way, keyed }, health, request, .. }, Some(settled)) => {
+            (State::Waiting { sent: Sent { way, keyed }, shared, request, .. }, Some(settled)) => {
+                let health = &*shared.health;
                 let result = match settled {
-                    Completion::Answer(message) => answer::<O>(&health, request.op.index(), &message),
+                    Completion::Bundled(settled) => fate::<O>(health, request.op.index(), settled),
+                    Completion::Refused(cause) => Err(cause),
+                    Completion::Answer(message) => answer::<O>(health, request.op.index(), &message),
                     // Another operation may have used this id before. The other path can tell, because the
                     // ledger compares payloads.
                     Completion::Stored(ack) if ack.duplicate && !keyed => Err(Cause::new(
@@ -78,7 +93,7 @@ impl<O: Operation> Future for NatsFuture<O> {
                         ),
                     )),
                     Completion::Stored(ack) => {
-                        ack.stored().and_then(|place| stored::<O>(&health, request.op.index(), place))
+                        ack.stored().and_then(|place| stored::<O>(health, request.op.index(), place))
                     }
                     Completion::Denied(subject) => Err(health::denied(&subject)),
                     Completion::NobodyThere => {
@@ -91,7 +106,7 @@ impl<O: Operation> Future for NatsFuture<O> {
                             },
                         ))
                     }
-                    Completion::Lost => Err(Cause::new(
+                    Completion::Lost | Completion::Unbundled(_) => Err(Cause::new(
                         Code::UNANSWERED,
                         "the connection or the service was lost before it answered",
                     )),
@@ -109,10 +124,31 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
         return Err(refusal);
     }
     if !health.served_by(wire::database(message)) {
-        return Err(Cause::new(Code::UNANSWERED, "a service on another database answered"));
+        return Err(another_database());
     }
     let answer = O::decode_answer(index, &message.payload).map_err(|e| Cause::new(Code::UNREADABLE, e.0))?;
     Ok(Reply { via: Via::NATS, ack: Ack::Committed, answer, omitted: wire::omitted(message) })
+}
+
+/// What became of it in a bundle.
+fn fate<O: Operation>(health: &Health, index: usize, settled: Settled) -> Result<Reply<O::Answer>, Cause> {
+    let Settled { database, fate } = settled;
+    if let Fate::Refused(cause) = fate {
+        return Err(cause);
+    }
+    if !health.served_by(database.as_deref()) {
+        return Err(another_database());
+    }
+    let (body, omitted) = match &fate {
+        Fate::Answered { body, omitted } => (&body[..], *omitted),
+        _ => (O::SPECS[index].empty_answer.as_bytes(), 0),
+    };
+    let answer = O::decode_answer(index, body).map_err(|e| Cause::new(Code::UNREADABLE, e.0))?;
+    Ok(Reply { via: Via::NATS, ack: Ack::Committed, answer, omitted })
+}
+
+fn another_database() -> Cause {
+    Cause::new(Code::UNANSWERED, "a service on another database answered")
 }
 
 /// An event in the stream is going to be applied. The caller gets the empty answer of its operation.

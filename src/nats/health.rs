@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use super::bundle::Offer;
+use super::inbox::Unbundled;
 use super::status::{DISCONNECTED, Recognition, SERVICE, STREAM, Status, reason};
 use super::stored::StreamMatch;
 use crate::error::{Cause, Code};
@@ -41,6 +43,9 @@ pub(super) struct Health {
     /// How many more pings must be answered by a service that names the operation in its answers, until all answers
     /// must name it.
     unnamed: AtomicU32,
+    /// What was offered last, and how many more pings must be answered with an offer until bundles are sent.
+    offer: Mutex<Option<Offer>>,
+    unbundled: AtomicU32,
     /// The subjects that the server denies on this connection.
     denials: Denials,
 }
@@ -62,6 +67,16 @@ pub(super) fn denied(subject: &str) -> Cause {
     )
 }
 
+/// Counts down the pings until all instances are taken to have what the last one has.
+fn remember(missing: &AtomicU32, has: bool) {
+    let next = |left| match (has, left) {
+        (false, _) => Some(REMEMBERED),
+        (true, UNKNOWN) => Some(0),
+        (true, left) => Some(left.saturating_sub(1)),
+    };
+    let _ = missing.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+}
+
 /// No ping was answered over this connection.
 const UNKNOWN: u32 = u32::MAX;
 /// How many pings an instance is remembered that does not name the operation in its answers.
@@ -79,6 +94,8 @@ impl Health {
             other_database_named: AtomicBool::new(false),
             keyed: AtomicBool::new(false),
             unnamed: AtomicU32::new(UNKNOWN),
+            offer: Mutex::default(),
+            unbundled: AtomicU32::new(UNKNOWN),
             denials: Denials::default(),
         }
     }
@@ -102,12 +119,37 @@ impl Health {
     /// Records whether the instance that answered a ping does so. Instances of several versions may share the
     /// requests while they are upgraded: an older one is remembered for some pings.
     pub(super) fn set_names_operations(&self, names: bool) {
-        let next = |left| match (names, left) {
-            (false, _) => Some(REMEMBERED),
-            (true, UNKNOWN) => Some(0),
-            (true, left) => Some(left.saturating_sub(1)),
-        };
-        let _ = self.unnamed.fetch_update(Ordering::AcqRel, Ordering::Acquire, next);
+        remember(&self.unnamed, names);
+    }
+
+    /// The bundles that may be sent there, if any may. Takes no lock where none may.
+    pub(super) fn bundles(&self, way: Route) -> Option<Offer> {
+        let offer = if self.unbundled.load(Ordering::Acquire) == 0 { *self.offer.lock() } else { None };
+        offer.filter(|offer| way == Route::Service || offer.stream)
+    }
+
+    /// Records what the instance that answered a ping offers. An instance that offers nothing, or no stream for them, is
+    /// remembered for some pings, as an older one is above.
+    pub(super) fn set_offer(&self, offer: Option<Offer>) {
+        *self.offer.lock() = offer;
+        remember(&self.unbundled, offer.is_some());
+    }
+
+    /// Records that no service answers: what will take a bundle then is not known.
+    pub(super) fn no_offer(&self) {
+        *self.offer.lock() = None;
+    }
+
+    /// Records that a bundle was not taken: none is sent until the next offer, or for some pings, if one does not know what it is.
+    pub(super) fn not_bundled(&self, why: Unbundled) {
+        match why {
+            Unbundled::Nobody => self.no_offer(),
+            Unbundled::Refused => {
+                if self.unbundled.swap(REMEMBERED, Ordering::AcqRel) == 0 {
+                    tracing::info!("bundles of operations are not taken on NATS now: each is sent alone");
+                }
+            }
+        }
     }
 
     /// Records that the server denies publishing to this subject.
@@ -125,6 +167,8 @@ impl Health {
     pub(super) fn begin_again(&self) {
         self.set_keyed(false);
         self.unnamed.store(UNKNOWN, Ordering::Release);
+        self.unbundled.store(UNKNOWN, Ordering::Release);
+        self.no_offer();
         self.denials.subjects.lock().clear();
         self.denials.any.store(false, Ordering::Release);
     }

@@ -13,10 +13,12 @@ use serde::Serialize;
 use slab::Slab;
 use tokio::sync::{oneshot, watch};
 
+use super::bundle::{Settled, Slot};
 use super::foreign_replies::ForeignReplies;
 use super::stored::PubAck;
 use super::tokens::Tokens;
 use super::wire;
+use crate::error::Cause;
 use crate::request::OpId;
 use crate::stack::LateAnswers;
 
@@ -44,6 +46,21 @@ pub(super) enum Completion {
     NobodyThere,
     /// The connection or the service was lost while waiting.
     Lost,
+    /// What the answer to a bundle says of this operation.
+    Bundled(Settled),
+    /// The bundle was not taken, and nothing of it done: it may be sent alone.
+    Unbundled(Unbundled),
+    /// It was not sent, or was refused together with its bundle.
+    Refused(Cause),
+}
+
+/// Why a bundle was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unbundled {
+    /// No service or stream listens for bundles.
+    Nobody,
+    /// Whoever it came to does not take it.
+    Refused,
 }
 
 /// The counters of a reply inbox.
@@ -63,6 +80,8 @@ pub struct InboxCounts {
 
 /// Ends the reply subject of an event.
 pub(super) const EVENT: &str = "-e";
+/// Begins that of a bundle.
+const BUNDLE: char = 'b';
 
 #[derive(Debug)]
 pub(super) struct Inbox {
@@ -70,26 +89,52 @@ pub(super) struct Inbox {
     prefix: String,
     /// The stream whose acknowledgements count.
     stream: String,
-    waiters: Mutex<Slab<Waiter>>,
+    pub(super) waiters: Mutex<Waiters>,
     tokens: Tokens,
-    late: AtomicU64,
+    pub(super) late: AtomicU64,
     /// Which of them were answers.
     late_answers: watch::Sender<LateAnswers>,
     foreign: AtomicU64,
     overruns: AtomicU64,
     /// Subjects on which another sender has answered. Each is logged once.
     named: Mutex<HashSet<String>>,
-    others: ForeignReplies,
+    pub(super) others: ForeignReplies,
+}
+
+/// Who waits for a reply, and which of them wait together.
+#[derive(Debug, Default)]
+pub(super) struct Waiters {
+    pub(super) single: Slab<Waiter>,
+    pub(super) bundles: Slab<Slot>,
 }
 
 #[derive(Debug)]
-struct Waiter {
+pub(super) struct Waiter {
     /// Slab keys are reused, and can be guessed; tokens are not, and cannot.
-    token: u64,
-    asked: Subject,
+    pub(super) token: u64,
+    pub(super) asked: Subject,
     expects: ReplyFrom,
     operation: Option<Asked>,
-    tx: oneshot::Sender<Completion>,
+    /// The bundle in which it travels, if it does.
+    pub(super) bundle: Option<usize>,
+    pub(super) tx: oneshot::Sender<Completion>,
+}
+
+impl Waiters {
+    /// Takes a waiter out, and its bundle with the last one of it.
+    pub(super) fn take(&mut self, key: usize, token: u64) -> Option<Waiter> {
+        self.single.get(key).filter(|waiter| waiter.token == token)?;
+        let waiter = self.single.remove(key);
+        if let Some(bundle) = waiter.bundle
+            && let Some(slot) = self.bundles.get_mut(bundle)
+        {
+            slot.open -= 1;
+            if slot.open == 0 {
+                self.bundles.remove(bundle);
+            }
+        }
+        Some(waiter)
+    }
 }
 
 /// The operation that a waiter has sent.
@@ -130,32 +175,40 @@ impl Inbox {
         format!("{}*", self.prefix)
     }
 
-    /// Takes a slot: its key, its token, and how the wait ends.
+    pub(super) fn token(&self) -> u64 {
+        self.tokens.next()
+    }
+
+    /// Takes a slot: its key, its token, and how the wait ends; and how many wait.
     pub(super) fn register(
         &self,
         asked: Subject,
         expects: ReplyFrom,
         operation: Option<Asked>,
-    ) -> (usize, u64, oneshot::Receiver<Completion>) {
-        let token = self.tokens.next();
+    ) -> (usize, u64, oneshot::Receiver<Completion>, usize) {
+        let token = self.token();
         let (tx, rx) = oneshot::channel();
-        let key = self.waiters.lock().insert(Waiter { token, asked, expects, operation, tx });
-        (key, token, rx)
+        let waiter = Waiter { token, asked, expects, operation, bundle: None, tx };
+        let mut waiters = self.waiters.lock();
+        let key = waiters.single.insert(waiter);
+        (key, token, rx, waiters.single.len())
     }
 
     /// Frees the slot of a wait that is over, if it is not freed already.
     pub(super) fn forget(&self, key: usize, token: u64) {
-        let mut waiters = self.waiters.lock();
-        if waiters.get(key).is_some_and(|waiter| waiter.token == token) {
-            waiters.remove(key);
-        }
+        self.waiters.lock().take(key, token);
     }
 
     /// Delivers a message to its waiter, if it counts as an answer.
     pub(super) fn complete(&self, message: Message) {
-        let Some((key, token, event)) = self.parse(message.subject.as_str()) else { return };
+        let Some(ReplySubject { bundle, key, token, event }) = self.parse(message.subject.as_str()) else {
+            return;
+        };
+        if bundle {
+            return self.complete_bundle(key, token, event, message);
+        }
         let mut waiters = self.waiters.lock();
-        let Some(waiter) = waiters.get(key).filter(|w| w.token == token) else {
+        let Some(waiter) = waiters.single.get(key).filter(|w| w.token == token) else {
             self.late.fetch_add(1, Ordering::Relaxed);
             drop(waiters);
             self.too_late(&message, event);
@@ -178,12 +231,15 @@ impl Inbox {
             self.foreign(&asked, &message);
             return;
         };
-        // The receiver may be gone already.
-        let _ = waiters.remove(key).tx.send(settled);
+        if let Some(waiter) = waiters.take(key, token) {
+            drop(waiters);
+            // The receiver may be gone already.
+            let _ = waiter.tx.send(settled);
+        }
     }
 
     /// An answer that came too late shows all the same that the path answers.
-    fn too_late(&self, message: &Message, event: bool) {
+    pub(super) fn too_late(&self, message: &Message, event: bool) {
         let expects = if event { ReplyFrom::Stream } else { ReplyFrom::Service };
         let answers = wire::is_ours(message) || self.our_stream(expects, message).is_some();
         if answers && message.status != Some(StatusCode::NO_RESPONDERS) {
@@ -196,7 +252,7 @@ impl Inbox {
     }
 
     /// The acknowledgement of our stream, if the message is one and the waiter expects it.
-    fn our_stream(&self, expects: ReplyFrom, message: &Message) -> Option<PubAck> {
+    pub(super) fn our_stream(&self, expects: ReplyFrom, message: &Message) -> Option<PubAck> {
         if expects != ReplyFrom::Stream {
             return None;
         }
@@ -206,8 +262,8 @@ impl Inbox {
     /// Releases all waiters.
     pub(super) fn release_all(&self) -> usize {
         let waiters = std::mem::take(&mut *self.waiters.lock());
-        let count = waiters.len();
-        for (_, waiter) in waiters {
+        let count = waiters.single.len();
+        for (_, waiter) in waiters.single {
             let _ = waiter.tx.send(Completion::Lost);
         }
         count
@@ -221,18 +277,23 @@ impl Inbox {
     /// Releases the waiters whose request the server has denied: those that asked on this subject, and the
     /// one whose own inbox subject it is.
     pub(super) fn deny(&self, subject: &str) {
-        let own = self.parse(subject).map(|(_, token, _)| token);
+        let own = self.parse(subject).map(|own| own.token);
         let denied = |waiter: &Waiter| Some(waiter.token) == own || waiter.asked.as_str() == subject;
-        self.end(denied, Completion::Denied);
+        self.end(denied, |waiter| match waiter.bundle {
+            Some(_) => Completion::Unbundled(Unbundled::Refused),
+            None => Completion::Denied(waiter.asked.clone()),
+        });
     }
 
-    fn end(&self, which: impl Fn(&Waiter) -> bool, how: impl Fn(Subject) -> Completion) {
+    fn end(&self, which: impl Fn(&Waiter) -> bool, how: impl Fn(&Waiter) -> Completion) {
         let mut waiters = self.waiters.lock();
-        let keys: Vec<usize> =
-            waiters.iter().filter(|(_, waiter)| which(waiter)).map(|(key, _)| key).collect();
-        for key in keys {
-            let Waiter { asked, tx, .. } = waiters.remove(key);
-            let _ = tx.send(how(asked));
+        let ended: Vec<_> = waiters.single.iter().filter(|(_, waiter)| which(waiter)).collect();
+        let ended: Vec<_> = ended.into_iter().map(|(key, waiter)| (key, waiter.token)).collect();
+        for (key, token) in ended {
+            if let Some(waiter) = waiters.take(key, token) {
+                let how = how(&waiter);
+                let _ = waiter.tx.send(how);
+            }
         }
     }
 
@@ -243,7 +304,7 @@ impl Inbox {
 
     pub(super) fn counts(&self) -> InboxCounts {
         InboxCounts {
-            waiting: self.waiters.lock().len(),
+            waiting: self.waiters.lock().single.len(),
             late: self.late.load(Ordering::Relaxed),
             foreign: self.foreign.load(Ordering::Relaxed),
             overruns: self.overruns.load(Ordering::Relaxed),
@@ -265,7 +326,7 @@ impl Inbox {
         self.overruns.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn foreign(&self, asked: &Subject, message: &Message) {
+    pub(super) fn foreign(&self, asked: &Subject, message: &Message) {
         self.foreign.fetch_add(1, Ordering::Relaxed);
         let first = self.named.lock().insert(asked.to_string());
         if first {
@@ -281,12 +342,32 @@ impl Inbox {
         }
     }
 
-    /// Key and token of a waiter, and whether it waits for the answer to an event.
-    fn parse(&self, subject: &str) -> Option<(usize, u64, bool)> {
-        let (key, token) = subject.strip_prefix(self.prefix.as_str())?.split_once('-')?;
-        let (token, event) = token.strip_suffix(EVENT).map_or((token, false), |token| (token, true));
-        Some((key.parse().ok()?, u64::from_str_radix(token, 16).ok()?, event))
+    /// The reply subject of a bundle, of events or of others.
+    pub(super) fn bundle_subject(&self, key: usize, token: u64, events: bool) -> String {
+        format!("{}{BUNDLE}{key}-{token:x}{}", self.prefix, if events { EVENT } else { "" })
     }
+
+    fn parse(&self, subject: &str) -> Option<ReplySubject> {
+        let own = subject.strip_prefix(self.prefix.as_str())?;
+        let (own, bundle) = own.strip_prefix(BUNDLE).map_or((own, false), |own| (own, true));
+        let (key, token) = own.split_once('-')?;
+        let (token, event) = token.strip_suffix(EVENT).map_or((token, false), |token| (token, true));
+        Some(ReplySubject {
+            bundle,
+            key: key.parse().ok()?,
+            token: u64::from_str_radix(token, 16).ok()?,
+            event,
+        })
+    }
+}
+
+/// What a reply subject tells of who waits there.
+struct ReplySubject {
+    bundle: bool,
+    key: usize,
+    token: u64,
+    /// Whether the answer to events is waited for.
+    event: bool,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@
 
 mod address;
 pub(crate) mod barrier;
+pub(crate) mod bundle;
 mod connect;
 mod connection;
 pub(crate) mod connection_log;
@@ -38,31 +39,27 @@ pub(crate) mod unreadable;
 pub(crate) mod wire;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_nats::client::PublishErrorKind;
+use async_nats::Client;
 use async_nats::connection::State;
-use async_nats::message::OutboundMessage;
-use async_nats::{Client, HeaderValue};
-use futures_util::SinkExt;
 use tokio::sync::watch;
-use tokio::task::coop::unconstrained;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tower::Service;
 
 pub use address::redact;
+use bundle::{FEW, LARGE, Outgoing, Queued};
 pub use connect::{ConnectError, NatsOptions, is_subject};
 #[cfg(feature = "sqlite")]
 pub(crate) use failure::refuses_us;
 pub use future::NatsFuture;
 use future::Sent;
-use health::{Health, Route};
+use health::Route;
 pub use inbox::InboxCounts;
-use inbox::{Asked, Inbox, ReplyFrom};
+use inbox::{Asked, ReplyFrom};
 use names::Names;
 use pending::PendingReply;
 pub use status::{Mode, Recognition, Status};
@@ -103,12 +100,7 @@ pub struct NatsService<O> {
 }
 
 struct Shared {
-    client: Client,
-    names: Arc<Names>,
-    inbox: Arc<Inbox>,
-    health: Arc<Health>,
-    /// The header that keeps events out of any other stream.
-    stream: HeaderValue,
+    outgoing: Arc<Outgoing>,
     /// How far in the future an operation may claim to have happened.
     future_tolerance: Duration,
     /// How far in the past an operation may claim to have happened.
@@ -139,18 +131,9 @@ impl<O: Operation> NatsService<O> {
         let ended = CancellationToken::new();
         let names = Arc::new(Names::new::<O>(&options.namespace)?);
         let (future_tolerance, past_tolerance) = (options.future_tolerance, options.past_tolerance);
-        let (client, inbox, health) = connect::start(options, &names, ended.clone()).await?;
-        let stream = HeaderValue::from(names.stream.as_str());
-        let shared = Arc::new(Shared {
-            client,
-            names,
-            inbox,
-            health,
-            stream,
-            future_tolerance,
-            past_tolerance,
-            _running: ended.drop_guard(),
-        });
+        let outgoing = connect::start(options, &names, ended.clone()).await?;
+        let shared =
+            Arc::new(Shared { outgoing, future_tolerance, past_tolerance, _running: ended.drop_guard() });
         Ok(Self { shared, operation: PhantomData })
     }
 
@@ -203,79 +186,85 @@ impl<O: Operation> NatsService<O> {
     pub fn client(&self) -> &Client {
         &self.shared.client
     }
+}
 
-    /// Hands the request to the connection.
-    fn send(&self, request: &Request<O>) -> Result<(PendingReply, Sent), Cause> {
-        let shared = &*self.shared;
-        let kind = request.op.spec().kind;
-        let way = shared.health.way(kind)?;
-        // The client's state changes before the event about it arrives.
-        if shared.client.connection_state() != State::Connected {
-            return Err(shared.health.disconnected());
-        }
+impl std::ops::Deref for Shared {
+    type Target = Outgoing;
+
+    fn deref(&self) -> &Outgoing {
+        &self.outgoing
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// Sends the request, alone or with others.
+    fn send<O: Operation>(
+        &self,
+        request: &Request<O>,
+        company: Company,
+    ) -> Result<(PendingReply, Sent), Cause> {
         let spec = request.op.spec();
-        let subject = shared.names.subject(request.op.index());
-        if shared.health.denies(subject) {
+        let kind = spec.kind;
+        let way = self.health.way(kind)?;
+        // The client's state changes before the event about it arrives.
+        if self.client.connection_state() != State::Connected {
+            return Err(self.health.disconnected());
+        }
+        let subject = self.names.subject(request.op.index());
+        if self.health.denies(subject) {
             return Err(health::denied(subject));
         }
         request.head.check_deadline()?;
-        request.head.check(shared.future_tolerance, shared.past_tolerance)?;
+        request.head.check(self.future_tolerance, self.past_tolerance)?;
         let payload = request.op.payload()?;
-        let key = (way == Route::Stream && shared.health.keyed())
-            .then(|| keys::key(&request.head.id, spec.name, payload));
-        let sent = Sent { way, keyed: key.is_some() };
-        let payload = wire::stamped(payload, spec, request.head.occurred_at);
-        // A sink must be ready before it takes an item. It is polled with a no-op waker, because a full queue
-        // means that the server has stopped reading: the request is refused instead of waiting. The poll runs
-        // outside tokio's cooperative budget, because a task that has used up its budget would see `Pending`
-        // from an empty queue.
-        let mut client = shared.client.clone();
-        let ready = std::pin::pin!(unconstrained(poll_fn(|cx| client.poll_ready_unpin(cx))));
-        match ready.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(_)) => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client is closed")),
-            Poll::Pending => return Err(Cause::new(Code::UNAVAILABLE, "the NATS client's queue is full")),
-        }
-        let subject = subject.clone();
-        let mut headers = wire::head_to_headers(&request.head);
-        let expects = match way {
-            Route::Service => ReplyFrom::Service,
-            Route::Stream => {
-                headers.insert(wire::EXPECTED_STREAM, shared.stream.clone());
-                if let Some(key) = key {
-                    headers.insert(wire::ID, key);
-                }
-                ReplyFrom::Stream
-            }
-        };
-        let pending = shared.inbox.wait_for_operation(
+        let sent = Sent { way, keyed: way == Route::Stream && self.health.keyed() };
+        let pending = self.inbox.wait_for_operation(
             subject.clone(),
-            expects,
+            match way {
+                Route::Service => ReplyFrom::Service,
+                Route::Stream => ReplyFrom::Stream,
+            },
             Asked {
                 id: request.head.id.clone(),
-                named: shared.health.names_operations(),
+                named: self.health.names_operations(),
                 event: kind == Kind::Event,
             },
         );
         // Check again: if the service was lost before this wait was registered, its waiters have been
         // released already.
-        if shared.health.way(kind)? != way {
+        if self.health.way(kind)? != way {
             return Err(Cause::new(Code::UNAVAILABLE, "the database service changes how it takes events"));
         }
-        let message = OutboundMessage {
-            subject,
-            reply: Some(pending.subject().into()),
-            payload: payload.into(),
-            headers: Some(headers),
-        };
-        client.start_send_unpin(message).map_err(|e| match e.kind() {
-            PublishErrorKind::MaxPayloadExceeded => {
-                Cause::new(Code::TOO_LARGE, "larger than the NATS server takes (max_payload)")
-            }
-            _ => Cause::new(Code::UNAVAILABLE, format!("the NATS client refused it: {e}")),
-        })?;
+        let joins = company == Company::Any
+            && pending.waiting() > FEW
+            && payload.len() <= LARGE
+            && self.health.bundles(way).is_some()
+            && !self.is_denied(way);
+        let (subject, reply) = (subject.clone(), pending.subject());
+        if joins {
+            let (key, token) = pending.slot();
+            let (head, payload) = (request.head.clone(), payload.into());
+            self.enqueue(Queued { head, spec, subject, payload, way, key, token, reply })?;
+        } else {
+            self.alone(&request.head, spec, (subject, reply), payload, way)?;
+        }
         Ok((pending, sent))
     }
+}
+
+/// With what a request may travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Company {
+    /// With nothing else.
+    None,
+    /// With whatever waits beside it.
+    Any,
 }
 
 impl<O: Operation> Bus<O> for NatsService<O> {
@@ -303,10 +292,8 @@ impl<O: Operation> Service<Request<O>> for NatsService<O> {
     }
 
     fn call(&mut self, request: Request<O>) -> NatsFuture<O> {
-        match self.send(&request) {
-            Ok((pending, sent)) => {
-                NatsFuture::waiting(pending, sent, Arc::clone(&self.shared.health), request)
-            }
+        match self.shared.send(&request, Company::Any) {
+            Ok((pending, sent)) => NatsFuture::waiting(pending, sent, Arc::clone(&self.shared), request),
             Err(cause) => NatsFuture::refused(Error::new(cause, request)),
         }
     }

@@ -21,7 +21,14 @@ pub(crate) struct Names {
     #[cfg(feature = "sqlite")]
     specs: &'static [Spec],
     subjects: Vec<Subject>,
+    /// Where bundles for the service are sent, and those for its stream.
+    pub(crate) bundles: Subject,
+    pub(crate) stored_bundles: Subject,
 }
+
+/// Where bundles are sent, below the service's name.
+pub(crate) const BUNDLES: &str = "batch";
+const STORED_BUNDLES: &str = "batch.events";
 
 impl Names {
     /// The names of `O` in this namespace.
@@ -40,9 +47,13 @@ impl Names {
             true => O::stream(),
             false => format!("{}_{}", flat.to_ascii_uppercase(), O::stream()),
         };
+        let service = namespace.subject(O::SERVICE);
+        let own = |word: &str| Subject::from(format!("{service}.{word}"));
         Ok(Self {
+            bundles: own(BUNDLES),
+            stored_bundles: own(STORED_BUNDLES),
             namespace: namespace.clone(),
-            service: namespace.subject(O::SERVICE),
+            service,
             stream,
             #[cfg(feature = "sqlite")]
             micro: {
@@ -61,6 +72,11 @@ impl Names {
     /// The subject of the operation of this index.
     pub(crate) fn subject(&self, index: usize) -> &Subject {
         &self.subjects[index]
+    }
+
+    /// Whether an operation has one of the subjects of bundles: then there are none.
+    pub(crate) fn has_no_bundles(&self) -> bool {
+        self.subjects.iter().any(|subject| [&self.bundles, &self.stored_bundles].contains(&subject))
     }
 
     /// One of the service's own subjects: `SERVICE.ping`.
@@ -99,6 +115,14 @@ impl Names {
     pub(crate) fn is_of_dead_letters(&self, subject: &str) -> bool {
         is_below(subject, &self.dead_letters)
     }
+}
+
+/// Whether bundles are stored that come on this subject, in whatever namespace.
+#[must_use]
+pub fn is_of_stored_bundles<O: Operation>(subject: &str) -> bool {
+    let own = subject.strip_suffix(STORED_BUNDLES).and_then(|before| before.strip_suffix('.'));
+    let before = own.and_then(|own| own.strip_suffix(O::SERVICE));
+    before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
 }
 
 /// What the operations of a type listen and publish to, without a namespace.

@@ -20,6 +20,8 @@ pub(super) struct PendingReply {
     key: usize,
     token: u64,
     event: bool,
+    /// How many waited when this was registered, itself among them.
+    waiting: usize,
     settled: oneshot::Receiver<Completion>,
 }
 
@@ -43,8 +45,8 @@ impl Inbox {
 impl PendingReply {
     fn new(inbox: &Arc<Inbox>, asked: Subject, expects: ReplyFrom, operation: Option<Asked>) -> Self {
         let event = operation.as_ref().is_some_and(|asked| asked.event);
-        let (key, token, settled) = inbox.register(asked, expects, operation);
-        Self { inbox: Arc::clone(inbox), key, token, event, settled }
+        let (key, token, settled, waiting) = inbox.register(asked, expects, operation);
+        Self { inbox: Arc::clone(inbox), key, token, event, waiting, settled }
     }
 
     /// The reply to a question that is published with it; `None`, if it could not be published.
@@ -58,6 +60,15 @@ impl PendingReply {
         let pending = inbox.wait(subject.clone(), expects);
         client.publish_with_reply(subject, pending.subject(), question).await.ok()?;
         Some(pending.await)
+    }
+
+    /// Key and token of the slot.
+    pub(super) const fn slot(&self) -> (usize, u64) {
+        (self.key, self.token)
+    }
+
+    pub(super) const fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// The reply subject.

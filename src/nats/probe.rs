@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
+use super::bundle::{Offer, Outgoing};
 use super::health::Health;
 use super::inbox::{Completion, Inbox, ReplyFrom};
 use super::keys;
@@ -45,6 +46,7 @@ struct PingReply {
     instance: String,
     seen: i64,
     file_id: String,
+    bundles: Option<Offer>,
     foreign: bool,
     takeover: bool,
 }
@@ -59,6 +61,8 @@ pub(super) struct Probe {
     /// A subject without subscribers: the server answers "no responders", and so shows that it is alive.
     unserved: Subject,
     ping_timeout: PingTimeout,
+    /// Whether bundles may be sent.
+    bundles: bool,
     inbox: Arc<Inbox>,
     health: Arc<Health>,
     unanswered: u32,
@@ -68,22 +72,18 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    pub(super) fn new(
-        client: Client,
-        names: Arc<Names>,
-        inbox: Arc<Inbox>,
-        health: Arc<Health>,
-        ping_timeout: PingTimeout,
-    ) -> Self {
+    pub(super) fn new(outgoing: &Outgoing, ping_timeout: PingTimeout, bundles: bool) -> Self {
+        let names = &outgoing.names;
         Self {
-            client,
+            client: outgoing.client.clone(),
             ping: names.own("ping").into(),
             look: format!("$JS.API.STREAM.INFO.{}", names.stream).into(),
             unserved: names.own("nobody").into(),
-            names,
+            names: Arc::clone(names),
             ping_timeout,
-            inbox,
-            health,
+            bundles,
+            inbox: Arc::clone(&outgoing.inbox),
+            health: Arc::clone(&outgoing.health),
             unanswered: 0,
             round: 0,
             late: 0,
@@ -147,6 +147,7 @@ impl Probe {
                     self.health.found(service.clone());
                 }
                 None => {
+                    self.health.no_offer();
                     self.health.found(Recognition::Absent);
                     self.inbox.release(ReplyFrom::Service);
                 }
@@ -219,6 +220,7 @@ impl Probe {
         self.health.set_keyed(understood);
         // A service names the operation that it answers only where it has read its id.
         self.health.set_names_operations(word.names_operations && understood);
+        self.health.set_offer(word.bundles.filter(|_| self.bundles && word.names_operations && understood));
         let stream = (mode == Mode::JetStream && word.stream == self.names.stream).then(|| database.clone());
         Some((Recognition::Ours { database, mode }, stream, word))
     }

@@ -24,7 +24,7 @@ pub fn tagged_database<'a>(service: &str, description: &'a str) -> Option<&'a st
 }
 
 /// The reply of a stream to a publish.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
 pub struct PubAck {
     /// The name of the stream.
@@ -39,7 +39,7 @@ pub struct PubAck {
     error: Option<ApiError>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct ApiError {
     #[serde(default)]
     err_code: u64,

@@ -13,6 +13,7 @@ pub use answer::{
     answer_headers, answered, cut_headers, database, is_ours, name_operation, omitted, refusal,
     refusal_within,
 };
+pub(super) use answer::{one_line, printable};
 
 use crate::clock;
 use crate::deadline::Deadline;
@@ -67,7 +68,7 @@ pub fn payload<O: Operation>(op: &O, occurred_at: i64) -> Result<Vec<u8>, Cause>
 }
 
 /// An encoded operation with `timestamp`, where the contract has one.
-pub(super) fn stamped(json: &[u8], spec: &Spec, occurred_at: i64) -> Vec<u8> {
+pub fn stamped(json: &[u8], spec: &Spec, occurred_at: i64) -> Vec<u8> {
     let mut stamped = Vec::with_capacity(json.len() + STAMP);
     match json.split_last() {
         Some((b'}', fields)) if spec.stamped => {

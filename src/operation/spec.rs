@@ -74,6 +74,12 @@ impl Spec {
     /// The same call as a claim: it hands out what is free, and mostly finds nothing. A claim whose statements change
     /// nothing leaves no row in the ledger, and the answer is not kept but read again for a repeated request, so that a
     /// late repeat is told only what it still holds.
+    ///
+    /// **A claim needs a lease that ends by itself.** A call that is late runs on both paths, and a message of it may arrive when
+    /// its caller has an answer already: the one that found nothing has left no row in the ledger, so the other one takes what is
+    /// free by then, for the same id, and tells nobody. The same is left by a caller that ends before it reports. So the statements
+    /// hand out for a time, by the clock of the database, and free what was not reported on by then; and
+    /// [`max_age`](Self::max_age) refuses a claim whose caller cannot be waiting any more.
     #[must_use]
     pub const fn claim(self) -> Self {
         Self { claim: true, ..self }

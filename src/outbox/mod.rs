@@ -159,7 +159,7 @@ impl<O> OutboxService<O> {
         self.ask(|told| Item::Retry(id.map(str::to_owned), told)).await
     }
 
-    /// Removes events for good; returns how many. They are never applied then. A call that is dropped may have done it.
+    /// Removes events permanently; returns how many. They are never applied then. A call that is dropped may have done it.
     ///
     /// # Errors
     /// When the file cannot be written.

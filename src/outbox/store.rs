@@ -195,7 +195,7 @@ pub(super) async fn held(connection: &mut SqliteConnection) -> Result<Totals, sq
     })
 }
 
-/// Removes for good; returns how many.
+/// Removes permanently; returns how many.
 pub(super) async fn drop(connection: &mut SqliteConnection, which: Which) -> Result<u64, sqlx::Error> {
     let all: &[&'static str] = match which {
         Which::All => &[DROP_WAITING, DROP_REFUSED, DROP_EXPIRED],

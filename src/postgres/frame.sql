@@ -29,8 +29,12 @@ BEGIN
             FROM jsonb_each(batch) k CROSS JOIN jsonb_array_elements(k.value) r
             WHERE r ->> 0 = ANY (eitherway_ids) GROUP BY k.key) s;
     END IF;
+
+    -- What waits for no other writer first. Nothing waits behind a claim, which takes only rows that are free at that moment.
+{OWN}
 {LOCKS}
-{EFFECTS}
+{SHARED}
+{CLAIMS}
     IF cardinality(eitherway_ids) < eitherway_given THEN
         -- What writes nothing does not wait for a standby: it would be answered for a commit that no standby has yet.
         PERFORM pg_logical_emit_message(true, 'eitherway', '');

@@ -48,7 +48,11 @@ pub(super) struct Function {
 impl Function {
     pub(super) fn of<O: Persist>() -> Self {
         let kinds: Vec<OfKind> = kinds::<O>().filter(|kind| kind.spec.writes()).collect();
-        let body = FRAME.replace("{LOCKS}", &locks(&kinds)).replace("{EFFECTS}", &effects(&kinds));
+        let body = FRAME
+            .replace("{OWN}", &effects(&kinds, |kind| kind.keys == Keys::Own && !kind.spec.claim))
+            .replace("{LOCKS}", &locks(&kinds))
+            .replace("{SHARED}", &effects(&kinds, |kind| kind.keys != Keys::Own && !kind.spec.claim))
+            .replace("{CLAIMS}", &effects(&kinds, |kind| kind.spec.claim));
         let body = body + &fold::function::<O>();
         let hash = Sha256::digest(&body);
         let hash = hash.iter().take(8).fold(String::new(), |mut hex, byte| {
@@ -96,7 +100,7 @@ fn names(kinds: &[OfKind], these: impl Fn(&Keys) -> bool) -> String {
 }
 
 /// The locks of what is new. Either the one of all, alone; or that one shared, and those of the keys, in order. They come behind
-/// the ledger and before everything else, so no transaction that holds one waits for the ledger.
+/// the ledger, so no transaction that holds one waits for the ledger; and behind what needs none, so that others wait for less.
 fn locks(kinds: &[OfKind]) -> String {
     let with_keys = kinds.iter().filter_map(|kind| match kind.keys {
         Keys::Of(sql) => Some((kind.spec.name, sql)),
@@ -131,10 +135,10 @@ fn locks(kinds: &[OfKind]) -> String {
     text
 }
 
-fn effects(kinds: &[OfKind]) -> String {
+fn effects(kinds: &[OfKind], these: impl Fn(&OfKind) -> bool) -> String {
     let mut text = String::new();
     // Others are applied by functions of their own, behind this one.
-    for kind in kinds.iter().filter(|kind| !kind.statements.is_empty()) {
+    for kind in kinds.iter().filter(|kind| !kind.statements.is_empty() && these(kind)) {
         let name = kind.spec.name;
         let fresh = rows("eitherway_fresh", name);
         let _ = writeln!(text, "    IF eitherway_fresh ? '{name}' THEN");
@@ -195,7 +199,7 @@ mod tests {
         let (one, other) = (Function::of::<Op>(), Function::of::<Op>());
         assert_eq!((&one.name, &one.text), (&other.name, &other.text));
         assert!(one.text.contains(&one.name) && one.name.len() == 6 + 16, "{}", one.name);
-        for brace in ["{NAME}", "{FOLD}", "{TAG}", "{LOCKS}", "{EFFECTS}"] {
+        for brace in ["{NAME}", "{FOLD}", "{TAG}", "{OWN}", "{LOCKS}", "{SHARED}", "{CLAIMS}"] {
             assert!(!one.text.contains(brace), "{brace}");
         }
     }

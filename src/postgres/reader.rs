@@ -32,7 +32,7 @@ static TEXTS: Texts = Texts {
         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
     has_dead_letter: "
         SELECT id::text FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3 LIMIT 1",
-    // As on SQLite: rows stay when an instance ends, so many that those which run are among them.
+    // As on SQLite: rows stay when an instance ends, enough that those which run are among them.
     enrol: "
         WITH secret AS (
             INSERT INTO meta (key, value) VALUES ('secret', replace(gen_random_uuid()::text, '-', ''))
@@ -48,6 +48,9 @@ static TEXTS: Texts = Texts {
     started: "
         SELECT substr(key, 10) FROM meta
         WHERE key > 'instance.' AND key < 'instance/' AND (value::jsonb ->> 'started')::bigint >= $1",
+    there: "
+        SELECT substr(key, 10) FROM meta
+        WHERE key > 'instance.' AND key < 'instance/' AND (value::jsonb ->> 'seen')::bigint >= $1",
     finding: sweep::finding,
 };
 

@@ -25,7 +25,7 @@ pub(super) struct Observer<O, D> {
     direct: GuardedStore<O, D>,
     outbox: Option<watch::Receiver<Counts>>,
     queries: Queries,
-    told: Arc<watch::Sender<Health>>,
+    published: Arc<watch::Sender<Health>>,
 }
 
 impl<O, D> Clone for Observer<O, D> {
@@ -36,7 +36,7 @@ impl<O, D> Clone for Observer<O, D> {
             direct: self.direct.clone(),
             outbox: self.outbox.clone(),
             queries: self.queries,
-            told: Arc::clone(&self.told),
+            published: Arc::clone(&self.published),
         }
     }
 }
@@ -55,22 +55,22 @@ impl<O: Operation, D: Store<O>> Observer<O, D> {
             direct: direct.clone(),
             outbox: outbox.map(OutboxService::watch),
             queries,
-            told: Arc::new(watch::Sender::new(Health::unknown())),
+            published: Arc::new(watch::Sender::new(Health::unknown())),
         }
     }
 
     /// What is known now.
     pub(super) fn look(&self) -> Health {
-        self.told.send_if_modified(|told| {
-            let now = self.seen(told);
-            told.update(now)
+        self.published.send_if_modified(|published| {
+            let now = self.seen(published);
+            published.update(now)
         });
-        self.told.borrow().clone()
+        self.published.borrow().clone()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Health> {
         self.look();
-        self.told.subscribe()
+        self.published.subscribe()
     }
 
     /// Looks on every change, until it is dropped.
@@ -83,11 +83,11 @@ impl<O: Operation, D: Store<O>> Observer<O, D> {
         loop {
             self.look();
             let of_bus = async {
-                let told = match &mut bus {
+                let changed = match &mut bus {
                     Some(bus) => bus.changed().await.is_ok(),
                     None => false,
                 };
-                if !told {
+                if !changed {
                     // It ends with the last clone of the path.
                     pending().await
                 }

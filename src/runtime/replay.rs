@@ -29,8 +29,8 @@ impl Replay {
         let (wake, (stop, mut stopped), (tell, done)) =
             (replayer.wake(), watch::channel(None), watch::channel(None));
         let offering = async move {
-            let mut told = stopped.clone();
-            replayer.run(async move { drop(told.wait_for(Option::is_some).await) }).await;
+            let mut stop = stopped.clone();
+            replayer.run(async move { drop(stop.wait_for(Option::is_some).await) }).await;
             let last = *stopped.borrow_and_update();
             if let Some(deadline) = last
                 && outbox.counts().waiting > 0

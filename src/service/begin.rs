@@ -72,7 +72,8 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         tell: &Tell,
     ) -> Result<(Plan, JoinSet<()>, Option<JoinSet<()>>), ServeError> {
         let (db, settings) = (&self.db, &self.settings);
-        let declaration = Declaration::new(&self.lasting.names, db.id(), settings);
+        let bundles = self.lasting.bundles.clone();
+        let declaration = Declaration::new(&self.lasting.names, db.id(), settings, bundles);
         let api = Api::new(stream.link.client.clone());
         // Before any other instance is asked, or asks.
         self.lasting.instance.enrol(db).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::begin::plan;
+use super::bundle::Bundles;
 use super::connection::Carries;
 use super::link::Link;
 use super::log_throttle::LogThrottle;
@@ -85,7 +86,10 @@ async fn ask(
         Ok(link) => link,
         Err(e) => return Some(Err(e.into())),
     };
-    let (declaration, api) = (Declaration::new(names, database, settings), Api::new(link.client.clone()));
+    let (declaration, api) = (
+        Declaration::new(names, database, settings, Bundles::new(settings.bundles, settings.in_flight)),
+        Api::new(link.client.clone()),
+    );
     let links = [&link];
     let mut tries = StartupRetries::new(&links, troubles);
     loop {

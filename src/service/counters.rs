@@ -123,7 +123,7 @@ impl Operation {
         self.nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// One has failed, for good or for now.
+    /// One has failed, permanently or for now.
     pub(super) fn note(&self, cause: &Cause) {
         let said = format!("{}:{cause}", cause.code().status);
         *self.last_error.lock() = said;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::connection::Carries;
 use crate::hints::option;
 use crate::nats::Mode;
-use crate::nats::names::Names;
+use crate::nats::names::{BUNDLES, Names};
 use crate::operation::Kind;
 
 /// How long a server may take to complain; what it does not complain of by then it allows.
@@ -101,7 +101,16 @@ impl Denials {
 
     /// Whether publishing to a subject was denied.
     pub(super) fn publish(&self, subject: &str) -> bool {
-        self.all().iter().any(|denial| denial.does == Does::Publish && denial.subject == subject)
+        self.denies(Does::Publish, subject)
+    }
+
+    /// Whether subscribing to a subject was denied.
+    pub(super) fn subscribe(&self, subject: &str) -> bool {
+        self.denies(Does::Subscribe, subject)
+    }
+
+    fn denies(&self, does: Does, subject: &str) -> bool {
+        self.0.lock().keys().any(|denial| denial.does == does && denial.subject == subject)
     }
 
     /// Whether nothing can be heard of what is answered to us.
@@ -194,6 +203,8 @@ impl Denial {
             (Does::Subscribe, None, Some("applied")) => {
                 "clients cannot ask whether what the stream has stored is applied".to_owned()
             }
+            // Then none are offered, and clients send each operation alone.
+            (Does::Subscribe, None, Some(BUNDLES)) => return None,
             (Does::Subscribe, None, Some("who")) => {
                 "other instances do not see this one, and may start on another database beside it".to_owned()
             }

@@ -61,7 +61,7 @@ impl ProcessDiscovery {
 }
 
 impl InfoCollector {
-    /// For services of which so many are open.
+    /// For services of which this many are open.
     pub(super) fn new(open: watch::Receiver<usize>) -> (Self, ProcessDiscovery) {
         let token: Arc<str> = uuid::Uuid::new_v4().simple().to_string().into();
         let (found, receiver) = watch::channel(Arc::default());

@@ -24,8 +24,8 @@ const LIMIT: Duration = Duration::from_secs(1);
 /// Ends a subscription; returns what the server had sent until it knew. Without a connection nothing says that this was
 /// all: then it is what has arrived already.
 pub(super) async fn drain_subscription(client: &Client, subscriber: &mut Subscriber) -> Vec<Message> {
-    let told = subscriber.unsubscribe_after(NO_MORE).await.is_ok();
-    if told && client.connection_state() == State::Connected {
+    let unsubscribed = subscriber.unsubscribe_after(NO_MORE).await.is_ok();
+    if unsubscribed && client.connection_state() == State::Connected {
         // What was sent before comes before this comes back.
         let _ = time::timeout(LIMIT, flush_subscriptions(client)).await;
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use async_nats::{HeaderMap, Message};
+use async_nats::{HeaderMap, Message, Subject};
 use eitherway_layers::{Class, Classify};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
@@ -18,9 +18,9 @@ use crate::answer::{End, cut};
 use crate::error::{Cause, Code};
 use crate::headers::{DROPPED, UNREAD};
 use crate::nats::wire;
-use crate::operation::{MAX_PAYLOAD, Operation, Spec};
+use crate::operation::{Invalid, MAX_PAYLOAD, Operation, Spec};
 use crate::reply::Reply;
-use crate::request::{Received, Request};
+use crate::request::{Head, Received, Request};
 use crate::store::{DeadLetter, Store};
 
 /// The pause before something that no client repeats is tried again, first and longest.
@@ -87,7 +87,7 @@ pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, messa
                 serde_json::json!({
                 "service": shared.names.service, "version": version, "database_id": database,
                 "mode": shared.mode().as_str(), "stream": stream,
-                "id_header": wire::OPERATION_ID.to_string(), "names_operations": true,
+                "bundles": shared.offer(), "id_header": wire::OPERATION_ID.to_string(), "names_operations": true,
                 "instance": shared.instance.id, "seen": shared.instance.seen(),
                 "file_id": shared.db.file_id().unwrap_or_default(),
                 "foreign": shared.foreign.load(Ordering::Relaxed), "takeover": shared.takeover,
@@ -113,11 +113,12 @@ pub(super) async fn who<O: Operation, D: Store<O>>(shared: &Shared<O, D>, messag
     if let Some(to) = shared.way_to(&message) {
         let mode = shared.mode().as_str();
         let who = shared.instance.who(&shared.db, mode, &shared.progress.received, &message.payload).await;
-        let body = serde_json::to_vec(&who).unwrap_or_default();
+        let body = serde_json::to_vec(&shared.bundles.of(who)).unwrap_or_default();
         send(shared, to, wire::answer_headers(shared.db.id()), body).await;
     }
 }
 
+/// Reads a message and applies it.
 async fn perform<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     index: usize,
@@ -129,17 +130,39 @@ async fn perform<O: Operation, D: Store<O>>(
         return Err(Cause::new(Code::INVALID, why));
     }
     let head = wire::head_or(message.headers.as_ref(), &message.payload, *arrival, || id.clone())?;
+    let asked = Asked { arrival: *arrival, most: shared.most(), plain: message.reply.is_none() };
+    apply(shared, index, head, &message.payload, asked).await
+}
+
+/// How an operation was asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    /// In unix milliseconds.
+    pub(super) arrival: i64,
+    /// How long its answer may be.
+    pub(super) most: usize,
+    /// Whether no answer is waited for.
+    pub(super) plain: bool,
+}
+
+/// Applies an operation.
+pub(super) async fn apply<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    index: usize,
+    head: Head,
+    payload: &[u8],
+    Asked { arrival, most, plain: waits }: Asked,
+) -> Result<Reply<O::Answer>, Cause> {
     head.check_deadline()?;
-    let op = O::decode(index, &message.payload)?;
+    let op = O::decode(index, payload)?;
     let spec = &O::SPECS[index];
-    if message.reply.is_none() && (!spec.writes() || spec.answer_is_list()) {
+    if waits && (!spec.writes() || spec.answer_is_list()) {
         // The answer would go nowhere; a claim would only keep its messages from the clients that want them.
         return Err(Cause::new(Code::INVALID, "a question without a reply subject"));
     }
     let mut request = Request::with_head(head, op);
     let mut store = shared.db.clone();
     // A caller who waits for an answer is told, and falls back or tries again. A plain publish has no other path.
-    let waits = message.reply.is_none();
     let (mut pause, mut again, mut failures) = (RETRY.0, shared.progress.taken(spec.name), 0);
     loop {
         let turn = match waits.then(|| shared.outage.enter(failures)) {
@@ -150,7 +173,7 @@ async fn perform<O: Operation, D: Store<O>>(
             turn => turn.and_then(Result::ok),
         };
         // What is handed out must fit into the answer. The time is judged as of the arrival: a retry makes nothing too old.
-        let received = Received::new(*arrival, shared.most());
+        let received = Received::new(arrival, most);
         let error = match store.call(request.with_received(received)).await {
             Ok(reply) => {
                 // A full disk can be read as ever.
@@ -197,48 +220,58 @@ async fn refuse<O: Operation, D: Store<O>>(
     cause: Cause,
 ) {
     let message = &taken.message;
+    let letter = || letter(message, taken.arrival, &cause);
+    refused(shared, index, (&message.subject, message.reply.is_none()), &cause, letter).await;
+    if let Some(to) = to {
+        let (headers, body) = refusal(shared, O::SPECS[index].empty_answer, &cause);
+        send_to(shared, message, to, headers, body).await;
+    }
+}
+
+/// Counts an operation that is not done, and keeps what was refused, before the peer is told. It came on this subject; nobody waits
+/// for its answer where it is `plain`.
+pub(super) async fn refused<O: Operation, D: Store<O>>(
+    shared: &Shared<O, D>,
+    index: usize,
+    (subject, plain): (&Subject, bool),
+    cause: &Cause,
+    letter: impl FnOnce() -> DeadLetter,
+) {
     let (spec, counters) = (&O::SPECS[index], shared.counters.of(index));
-    let refused = cause.class() == Class::Rejected;
-    counters.note(&cause);
+    counters.note(cause);
     if cause.code() == Code::EXPIRED {
         count(&counters.expired);
-    } else if refused {
+    } else if cause.class() == Class::Rejected {
         count(&counters.refused);
-        shared.troubles.refused(index, &message.subject, &cause);
+        shared.troubles.refused(index, subject, cause);
         // No client waits any more for a question that came too late.
         if spec.writes() && !(spec.max_age.is_some() && cause.code() == Code::CLOCK) {
-            count(if keep_dead_letter(shared, spec, taken, &cause).await {
+            count(if keep_dead_letter(shared, spec.name, letter()).await {
                 &counters.buried
             } else {
                 &counters.lost
             });
         }
     } else {
-        count(if message.reply.is_some() { &counters.failed } else { &counters.lost });
-    }
-    if let Some(to) = to {
-        let (headers, body) = refusal(shared, spec.empty_answer, &cause);
-        send_to(shared, message, to, headers, body).await;
+        count(if plain { &counters.lost } else { &counters.failed });
     }
 }
 
-/// Keeps what was refused, before the peer is told; tries until it is kept or the time for finishing is over.
-async fn keep_dead_letter<O: Operation, D: Store<O>>(
+/// Keeps what was refused; tries until it is kept or the time for finishing is over.
+pub(super) async fn keep_dead_letter<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
-    spec: &Spec,
-    taken: &Taken,
-    cause: &Cause,
+    name: &'static str,
+    letter: DeadLetter,
 ) -> bool {
-    let letter = letter(&taken.message, taken.arrival, cause);
-    let (mut pause, mut again) = (RETRY.0, shared.progress.taken(spec.name));
+    let (mut pause, mut again) = (RETRY.0, shared.progress.taken(name));
     while let Err(e) = shared.db.dead_letter(letter.clone(), false).await {
-        shared.troubles.unburied(spec.name, &e);
+        shared.troubles.unburied(name, &e);
         again.because(&e);
         if !wait(&shared.give_up, &mut pause).await {
             return false;
         }
     }
-    notice(shared, spec.name, &letter).await;
+    notice(shared, name, &letter).await;
     true
 }
 
@@ -284,37 +317,42 @@ async fn answer<O: Operation, D: Store<O>>(
     reply: Reply<O::Answer>,
 ) {
     let Some(to) = to else { return };
-    let database = shared.db.id();
-    let most = shared.most();
-    let mut omitted = reply.omitted;
-    let encoded = O::encode_answer(reply.answer);
-    let answer = encoded.map(|mut body| {
-        // The way may carry less than it did when this was asked.
-        if spec.answer_is_list() && body.len() > most {
-            let end = if spec.writes() { End::Last } else { End::First };
-            if let Some((less, gone)) = cut(&body, most, end) {
-                omitted += gone;
-                body = less;
-            }
-        }
-        body
-    });
-    let (headers, body) = match answer {
-        Ok(body) if body.len() > most => {
-            let cause = Cause::new(
-                Code::TOO_LARGE,
-                format!("the answer has {} bytes, more than NATS carries; ask for less", body.len()),
-            );
-            refusal(shared, spec.empty_answer, &cause)
-        }
-        Ok(body) => (wire::cut_headers(database, omitted), body),
-        Err(e) => refusal(shared, spec.empty_answer, &Cause::new(Code::DATABASE, e.0)),
+    let (headers, body) = match encoded(spec, reply, shared.most(), O::encode_answer) {
+        Ok((body, omitted)) => (wire::cut_headers(shared.db.id(), omitted), body),
+        Err(cause) => refusal(shared, spec.empty_answer, &cause),
     };
     send_to(shared, message, to, headers, body).await;
 }
 
+/// An answer of at most so many bytes, and how many entries were left out of it.
+///
+/// # Errors
+/// `too_large`, if it cannot be shorter.
+pub(super) fn encoded<A>(
+    spec: &Spec,
+    reply: Reply<A>,
+    most: usize,
+    encode: impl FnOnce(A) -> Result<Vec<u8>, Invalid>,
+) -> Result<(Vec<u8>, u64), Cause> {
+    let mut omitted = reply.omitted;
+    let mut body = encode(reply.answer).map_err(|e| Cause::new(Code::DATABASE, e.0))?;
+    // The way may carry less than it did when this was asked.
+    if spec.answer_is_list() && body.len() > most {
+        let end = if spec.writes() { End::Last } else { End::First };
+        if let Some((less, gone)) = cut(&body, most, end) {
+            omitted += gone;
+            body = less;
+        }
+    }
+    if body.len() > most {
+        let why = format!("the answer has {} bytes, more than NATS carries; ask for less", body.len());
+        return Err(Cause::new(Code::TOO_LARGE, why));
+    }
+    Ok((body, omitted))
+}
+
 /// Answers a message, and names the operation in it.
-async fn send_to<O, D>(
+pub(super) async fn send_to<O, D>(
     shared: &Shared<O, D>,
     message: &Message,
     to: To,

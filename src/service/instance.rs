@@ -18,6 +18,8 @@ use crate::store::{Enrolled, Instances};
 const LIMIT: Duration = Duration::from_secs(1);
 /// How often an instance writes down again that it is there, in milliseconds.
 const AGAIN: i64 = 60_000;
+/// One that was not written down again for so long, in milliseconds, is not there any more.
+pub(super) const THERE: i64 = 2 * AGAIN;
 
 /// This instance.
 #[derive(Debug)]

@@ -16,8 +16,9 @@ use super::peers::who_subject;
 use super::taken::{Serves, Taken};
 use super::waiting::AT_WORK;
 use super::work_limit::WorkPermit;
-use super::{Shared, barrier, handle};
+use super::{Shared, barrier, bundle, handle};
 use crate::clock;
+use crate::nats::names::BUNDLES;
 use crate::operation::Operation;
 use crate::request::OpId;
 use crate::store::Store;
@@ -39,10 +40,10 @@ impl<O: Operation, D: Store<O>> Lanes<O, D> {
         let names = &shared.names;
         let operations =
             names.operations().map(|(i, _, subject)| (subject.to_string(), Serves::Operation(i)));
-        let own = [("ping", Serves::Ping), ("applied", Serves::Applied)];
+        let own = [("ping", Serves::Ping), ("applied", Serves::Applied), (BUNDLES, Serves::Bundle)];
         let own = own.map(|(word, serves)| (names.own(word), serves));
         let served: HashMap<_, _> =
-            operations.chain(own).map(|(subject, serves)| (subject, Some(serves))).collect();
+            own.into_iter().chain(operations).map(|(subject, serves)| (subject, Some(serves))).collect();
         let beside = [Serves::Who, Serves::Unknown];
         let lanes = served.values().copied().flatten().chain(beside).map(|serves| {
             let (lane, queue) = mpsc::channel(WAITING);
@@ -144,6 +145,7 @@ async fn work<O: Operation, D: Store<O>>(
     let cost = taken.place.cost();
     match serves {
         Serves::Operation(index) => handle::operation(shared, index, taken).await,
+        Serves::Bundle => bundle::serve(shared, taken).await,
         Serves::Ping => handle::ping(shared, taken.message).await,
         Serves::Who => handle::who(shared, taken.message).await,
         Serves::Applied => barrier::applied(shared, taken.message).await,

@@ -114,6 +114,10 @@ impl<O, D: Instances, S> Instances for Layered<O, D, S> {
     fn started_since(&self, time: i64) -> impl Future<Output = Result<Vec<String>, Cause>> + Send {
         self.store.started_since(time)
     }
+
+    fn seen_since(&self, time: i64) -> impl Future<Output = Result<Vec<String>, Cause>> + Send {
+        self.store.seen_since(time)
+    }
 }
 
 impl<O: Operation, D: Store<O>, S: Stack<O>> Store<O> for Layered<O, D, S> {

@@ -45,8 +45,8 @@ impl Link {
         let (events, state) = watch::channel(Connection::default());
         let (troubles, span) = (Arc::clone(troubles), Span::current());
         // The client's own task is in no span of ours.
-        let told = move |event| span.in_scope(|| note(&events, carries, &troubles, &event));
-        let client = nats.connect(told).await?;
+        let on_event = move |event| span.in_scope(|| note(&events, carries, &troubles, &event));
+        let client = nats.connect(on_event).await?;
         Ok(Self { client, state, url })
     }
 

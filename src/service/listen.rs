@@ -44,20 +44,22 @@ pub(super) async fn subscribe<O: Operation, D: Store<O>>(
     let operations = operations.map(|(i, _, subject)| (subject.to_string(), Serves::Operation(i)));
     // In the queue group of the other instances, also of older ones that listen to each subject by itself: the server
     // gives each message to one subscription of the group.
+    let bundles = (names.bundles.to_string(), Serves::Bundle);
+    let bundles = Some(bundles).filter(|_| shared.bundles.are_taken() && shared.mode() == Mode::JetStream);
     let others = match shared.mode() {
         Mode::JetStream => (names.own("applied"), Serves::Applied),
         Mode::Core => (names.own(">"), Serves::Everything),
     };
     if shared.mode() == Mode::Core {
         // A subject that is denied is left out of a wider subscription without a word. Asked for by itself, it is complained of.
-        for (_, _, subject) in names.operations() {
+        for subject in names.operations().map(|(_, _, subject)| subject).chain([&names.bundles]) {
             drop(client.subscribe(subject.clone()).await.map_err(|e| ServeError::Connection(e.to_string()))?);
         }
     }
     // A subscription of its own, which stays when the others are given up.
     let ping = (names.own("ping"), Serves::Ping);
     let mut all = Vec::new();
-    for (subject, serves) in operations.chain([others, ping]) {
+    for (subject, serves) in operations.chain([others, ping]).chain(bundles) {
         all.push(Subscription::open(names, client, serves, subject).await?);
     }
     let who = Subscription::open(names, client, Serves::Who, who_subject(names)).await?;
@@ -132,7 +134,9 @@ async fn narrow<O: Operation, D: Store<O>>(shared: Arc<Shared<O, D>>, lanes: Arc
     let operations = names.operations().filter(|(_, _, subject)| names.word(subject).is_some());
     let operations = operations.map(|(i, _, subject)| (subject.to_string(), Serves::Operation(i)));
     let mut tasks = JoinSet::new();
-    for (subject, serves) in operations.chain([applied]) {
+    let bundles = (names.bundles.to_string(), Serves::Bundle);
+    let bundles = Some(bundles).filter(|_| shared.bundles.are_taken());
+    for (subject, serves) in operations.chain([applied]).chain(bundles) {
         match Subscription::open(names, &shared.client, serves, subject).await {
             Ok(one) => drop(tasks.spawn(
                 subscription_worker::run(Arc::clone(&shared), Arc::clone(&lanes), one).in_current_span(),

@@ -17,6 +17,7 @@
 
 mod barrier;
 mod begin;
+mod bundle;
 mod check;
 mod config_monitor;
 mod connection;
@@ -66,6 +67,7 @@ use std::sync::Arc;
 use tower::Layer;
 use tracing::Instrument;
 
+use bundle::Bundles;
 pub use check::{check, check_for, reply_prefix};
 use counters::Counters;
 pub use counters::Served;
@@ -149,6 +151,7 @@ where
     let stack = SpanLayer.layer(around.layer(db.clone()));
     let db = Layered::new(db, stack);
     let lasting = ServiceState {
+        bundles: Bundles::new(settings.bundles && !names.has_no_bundles(), settings.in_flight),
         counters,
         part,
         notices: Arc::default(),

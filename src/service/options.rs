@@ -61,6 +61,7 @@ pub(super) struct Settings {
     pub(super) stream_replicas: Option<u8>,
     pub(super) in_flight: usize,
     pub(super) bytes: usize,
+    pub(super) bundles: bool,
     pub(super) ack_wait: Duration,
     pub(super) grace: Duration,
     pub(super) reply_prefixes: Vec<String>,
@@ -88,6 +89,9 @@ impl<L> ServiceOptions<L> {
         /// (`overruns`), and a client that waits for it takes another path. A service that shares a process with others is
         /// bounded by its part of theirs, too: [`Namespaces::bytes`](super::Namespaces::bytes). Default: 32 MiB.
         bytes: usize,
+        /// Whether clients may send several operations in one message, and the stream may store such a message while every instance
+        /// understands it. Default: yes.
+        bundles: bool,
         /// After how long without a word a message of the stream is given to another instance. Default: 30 s.
         ack_wait: Duration,
         /// How long finishing may take at the end. Requests that are not done then are counted as lost, messages stay in the
@@ -123,6 +127,7 @@ impl Default for Settings {
             stream_replicas: None,
             in_flight: 1024,
             bytes: waiting::MOST,
+            bundles: true,
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             reply_prefixes: Vec::new(),
@@ -233,7 +238,7 @@ pub enum ServeError {
         /// What was found.
         why: String,
     },
-    /// The connection was lost for good.
+    /// The connection was lost permanently.
     #[error("the connection to NATS: {0}")]
     Connection(String),
 }

@@ -16,7 +16,7 @@ use crate::error::{Cause, Code};
 
 /// The pause before the next probe, first and longest, before jitter.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
-/// Behind so many successes in a row, with nothing that waits, the database is well.
+/// After this many successes in a row, with nothing that waits, the database is well.
 const WELL: usize = 64;
 
 /// The back-off of one database.

@@ -20,7 +20,7 @@ use super::foreign_services::{ForeignServices, note};
 use super::instance::InstanceInfo;
 use super::peers::who_subject;
 use super::received::UpTo;
-use super::{ServeError, Shared, server_time};
+use super::{ServeError, Shared, bundle, server_time};
 use crate::nats::tokens::Tokens;
 use crate::nats::{stored, wire};
 use crate::operation::{Kind, Operation};
@@ -213,7 +213,7 @@ impl<O: Operation, D: Store<O>> PeerMonitor<O, D> {
         let now = Instant::now();
         let mut others = Vec::new();
         let mut streams = HashMap::new();
-        let mut crowd = 0;
+        let (mut crowd, mut told, mut understand) = (0, 0, 0);
         for answer in std::mem::take(&mut self.early) {
             if answer.status.is_some() {
                 continue;
@@ -239,6 +239,8 @@ impl<O: Operation, D: Store<O>> PeerMonitor<O, D> {
                     if self.is_an_answer(&answer, &who, &mut streams).await
                         && self.is_ours(&answer, &who, now)
                     {
+                        told += 1;
+                        understand += usize::from(bundle::of_instance(&answer.payload));
                         others.extend(serde_json::from_slice::<InstanceInfo>(&answer.payload).ok());
                     }
                 }
@@ -257,6 +259,7 @@ impl<O: Operation, D: Store<O>> PeerMonitor<O, D> {
         if crowd > 0 {
             self.crowd = crowd;
         }
+        self.bundles(told, understand).await;
         let found = self.shared.discovery.as_ref().map(|discovery| Arc::clone(&discovery.found.borrow()));
         for info in found.iter().flat_map(|found| found.iter()) {
             if let Some(name) = info.foreign(&self.shared.names) {
@@ -307,6 +310,19 @@ impl<O: Operation, D: Store<O>> PeerMonitor<O, D> {
                 note(&mut self.found.kinds, subject.to_owned(), now);
                 false
             }
+        }
+    }
+
+    /// The stream takes bundles while all instances understand them; this one has told so, too.
+    async fn bundles(&self, told: usize, understand: usize) {
+        let Shared { stream, api, bundles, .. } = &*self.shared;
+        let Some(stream) = stream else { return };
+        // Not all may have been heard.
+        if told > 0
+            && bundles.look(told == understand)
+            && let Err(e) = stream.take_bundles(api).await
+        {
+            tracing::debug!(stream = stream.name, "the stream takes no bundles: {e}");
         }
     }
 

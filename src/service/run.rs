@@ -1,4 +1,4 @@
-//! The course of a service: over two connections, each made anew when it has ended for good.
+//! The course of a service: over two connections, each made anew when it has ended permanently.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bundle::Bundles;
 use super::connection::Carries;
 use super::link::Link;
 use super::options::Settings;
@@ -31,6 +32,7 @@ pub(super) struct ServiceState {
     pub(super) outage: Arc<Outage>,
     pub(super) replies: Replies,
     pub(super) names: Arc<Names>,
+    pub(super) bundles: Bundles,
     pub(super) part: Part,
 }
 
@@ -188,8 +190,18 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         api: &Api,
         stop: &CancellationToken,
     ) -> Arc<Shared<O, D>> {
-        let ServiceState { counters, notices, troubles, instance, progress, outage, replies, names, part } =
-            &self.lasting;
+        let ServiceState {
+            counters,
+            notices,
+            troubles,
+            instance,
+            progress,
+            outage,
+            replies,
+            names,
+            part,
+            ..
+        } = &self.lasting;
         let busy = TaskTracker::new();
         busy.close();
         Arc::new(Shared {
@@ -202,6 +214,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             api: api.clone(),
             stream: matches!(plan, Plan::Stream).then(|| declaration.clone()),
             in_flight: self.settings.in_flight,
+            bundles: self.lasting.bundles.clone(),
             work_limit: part.work_limit.clone(),
             discovery: part.discovery.clone(),
             replies: replies.clone(),

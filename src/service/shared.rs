@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::bundle::Bundles;
 use super::connection::Connection;
 use super::counters::{Counters, Served};
 use super::discovery::ProcessDiscovery;
@@ -23,6 +24,7 @@ use super::stream::{Api, Declaration};
 use super::waiting::Capacity;
 use super::work_limit::WorkLimit;
 use crate::nats::Mode;
+use crate::nats::bundle::Offer;
 use crate::nats::names::Names;
 use crate::operation::Operation;
 use crate::store::Store;
@@ -31,7 +33,7 @@ use crate::store::Store;
 pub(super) struct Shared<O, D> {
     /// The connection that they work over.
     pub(super) client: Client,
-    /// The one for the stream: answers leave over it when that one has ended for good.
+    /// The one for the stream: answers leave over it when that one has ended permanently.
     pub(super) spare: Client,
     pub(super) db: D,
     pub(super) operation: PhantomData<fn(O)>,
@@ -42,6 +44,7 @@ pub(super) struct Shared<O, D> {
     /// The stream that events come from, if they do.
     pub(super) stream: Option<Declaration>,
     pub(super) in_flight: usize,
+    pub(super) bundles: Bundles,
     /// What may be worked on at once beside other services of this process.
     pub(super) work_limit: WorkLimit,
     /// The other services of this process, if there may be some.
@@ -78,6 +81,11 @@ impl<O, D> Shared<O, D> {
     /// The connection that these tasks work over.
     pub(super) fn link(&self) -> Link {
         Link { client: self.client.clone(), state: self.connection.clone(), url: Arc::clone(&self.url) }
+    }
+
+    /// Which bundles clients may send; none, where they do not arrive.
+    pub(super) fn offer(&self) -> Option<Offer> {
+        self.bundles.offer().filter(|_| !self.troubles.denials.subscribe(&self.names.bundles))
     }
 
     /// The connection for answers.

@@ -13,6 +13,8 @@ pub(super) enum Serves {
     Everything,
     /// The operation of this index.
     Operation(usize),
+    /// Operations that came in one message.
+    Bundle,
     /// A sign of life, of one instance.
     Ping,
     /// The database, of every instance.

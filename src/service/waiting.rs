@@ -43,7 +43,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Half of `most` is the shares of so many services, half is common.
+    /// Half of `most` is the shares of this many services, half is common.
     pub(super) const fn new(most: usize, services: usize) -> Self {
         let share = most / 2 / if services == 0 { 1 } else { services };
         Self { share, common: most - most / 2, lent: AtomicUsize::new(0) }
@@ -58,7 +58,7 @@ pub(super) struct QueuePosition {
 }
 
 impl Capacity {
-    /// Room for so many bytes; of these, what is beyond its share of a pool comes from what is common there.
+    /// Room for this many bytes; of these, what is beyond its share of a pool comes from what is common there.
     pub(super) fn new(most: usize, pool: Option<Arc<Pool>>) -> Self {
         Self(Arc::new(Bounds { taken: AtomicUsize::new(0), most, pool }))
     }

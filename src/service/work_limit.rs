@@ -32,7 +32,7 @@ pub(super) struct WorkPermit(
 );
 
 impl Total {
-    /// Half of `most` is the shares of so many services, half is common.
+    /// Half of `most` is the shares of this many services, half is common.
     pub(super) fn new(most: usize, services: usize) -> Self {
         let share = (most / 2 / services.max(1)).max(LEAST);
         let common = (most - most / 2).min(Semaphore::MAX_PERMITS);

@@ -46,6 +46,12 @@ impl<O: Persist> Instances for SqlService<O> {
         let started = reader.look_up(reader.texts().started.to_owned(), vec![Bind::Number(time)]);
         started.await.map_err(unread)
     }
+
+    async fn seen_since(&self, time: i64) -> Result<Vec<String>, Cause> {
+        let reader = &self.shared.reader;
+        let there = reader.look_up(reader.texts().there.to_owned(), vec![Bind::Number(time)]);
+        there.await.map_err(unread)
+    }
 }
 
 fn unread(error: sqlx::Error) -> Cause {

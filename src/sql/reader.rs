@@ -38,6 +38,8 @@ pub(super) static TEXTS: Texts = Texts {
     seen: "SELECT CAST(value ->> 'seen' AS TEXT) FROM meta WHERE key = 'instance.' || $1",
     started: "
         SELECT substr(key, 10) FROM meta WHERE key > 'instance.' AND key < 'instance/' AND value ->> 'started' >= $1",
+    there: "
+        SELECT substr(key, 10) FROM meta WHERE key > 'instance.' AND key < 'instance/' AND value ->> 'seen' >= $1",
     finding: sweep::finding,
 };
 

@@ -20,7 +20,8 @@ use crate::request::Request;
 /// By default an operation that NATS has not answered starts on the database after four times the 99th percentile of NATS's
 /// recent durations, not before 15 ms nor after 60 ms. While NATS answers other operations, hedges have a budget (one for ten
 /// answers, and ten a second), and an operation that has waited for 100 ms is hedged whatever the budget says. An event starts
-/// in the outbox after 90 ms, if nothing has answered an event meanwhile.
+/// in the outbox after 90 ms, if nothing has answered an event meanwhile; where something has, so do up to ten in a second, because
+/// the message or the answer of one event alone may be lost.
 ///
 /// So an event or a query waits at most 150 ms for a fault of one path, on a machine that has time for it. A call that both paths
 /// keep waiting, because the database is locked, is given up after 450 ms, or with the refusal of the database if that is later:
@@ -46,12 +47,16 @@ pub struct Hedging {
 /// An operation that has waited this long is hedged in any case.
 const OVERDUE: Duration = Duration::from_millis(100);
 
-/// How long a call waits for NATS that the database has refused because it is locked: longer than the service waits for
-/// the same lock.
+/// How long an operation waits for NATS that the database could not take: a call that the lock of the database keeps waiting, which
+/// is longer than the service waits for the same lock; and any other operation while NATS answers nobody.
 const PATIENCE: Duration = Duration::from_millis(450);
 
 /// When an event starts in the outbox.
 const OUTBOX: Duration = Duration::from_millis(90);
+
+/// How many may in a second although other events are answered: enough for what is lost now and then, and no load where all
+/// are slow.
+const OUTBOX_BUDGET: Budget = Budget::new(0.0, 10, 10);
 
 /// The same while both paths are known to be silent.
 const OUTBOX_SILENT: Duration = Duration::from_millis(10);
@@ -85,7 +90,9 @@ impl Hedging {
     /// The database starts always after this time, within the budget.
     #[must_use]
     pub fn database_after(self, delay: Duration) -> Self {
-        self.database(Config::new().after(delay).overdue(OVERDUE.max(delay)).patience(PATIENCE))
+        // A NATS that may take so long before it is late may take longer before it is given up.
+        let patience = PATIENCE.max(delay.saturating_mul(2));
+        self.database(Config::new().after(delay).overdue(OVERDUE.max(delay)).patience(patience))
     }
 
     /// Every operation runs on both paths at once, without a budget: for tests.
@@ -94,8 +101,8 @@ impl Hedging {
         self.database(Config::new().after(Duration::ZERO).budget(Budget::unlimited()))
     }
 
-    /// The outbox starts after this time, if nothing has answered an event meanwhile; never before the other paths have failed,
-    /// if there is none.
+    /// The outbox starts after this time, if nothing has answered an event meanwhile, or for up to ten events in a second; never
+    /// before the other paths have failed, if there is none.
     #[must_use]
     pub fn outbox_after(self, delay: impl Into<Option<Duration>>) -> Self {
         Self { outbox: delay.into(), ..self }
@@ -130,14 +137,13 @@ pub struct HedgeCounts {
 impl Hedges {
     pub(super) fn new(hedging: Hedging, bus: Via, queries_first: Queries, prefix: &'static str) -> Self {
         let next = |path| hedging.next.map(|config| Pace::new(config).metered(prefix, path));
-        let silence_only = |delay| {
-            Config::new().after(delay).budget(Budget::new(0.0, 0, 0)).while_silent(OUTBOX_SILENT.min(delay))
-        };
+        let last =
+            |delay| Config::new().after(delay).budget(OUTBOX_BUDGET).while_silent(OUTBOX_SILENT.min(delay));
         Self {
             events: next("events"),
             requests: next("requests"),
             queries: next("queries"),
-            outbox: hedging.outbox.map(|delay| Pace::new(silence_only(delay)).metered(prefix, "outbox")),
+            outbox: hedging.outbox.map(|delay| Pace::new(last(delay)).metered(prefix, "outbox")),
             bus,
             queries_first,
         }
@@ -241,7 +247,8 @@ impl<O: Operation> hedge::Hedging<Request<O>, Error<O>, Error<O>> for ToNext {
         error.cause().code() == Code::BUSY
     }
 
-    /// Where the database says itself that it cannot, a service that is silent or waits for it has nothing better to say.
+    /// Where the database says itself that it cannot, a service that is silent for long, or waits for the same, has nothing
+    /// better to say.
     fn gives_up(&self, error: &Error<O>, waited: Duration) -> Option<Error<O>> {
         (error.class() == Class::Backend).then(|| Cause::Elapsed(waited).into())
     }
@@ -280,50 +287,4 @@ impl<O: Operation, E: Classify> hedge::Hedging<Request<O>, E, Error<O>> for ToOu
 }
 
 #[cfg(all(test, feature = "sqlite"))]
-mod tests {
-    use std::future::pending;
-
-    use tower::{ServiceExt, service_fn};
-
-    use super::*;
-    use crate::operation::Done;
-    use crate::reply::{Ack, Reply};
-    use crate::sample::{Answer, Count, Line, Sample, Take};
-    use crate::stack::{Path, StackBuilder};
-
-    fn answers(via: Via) -> impl Path<Sample> {
-        let reply = move || Reply { via, ack: Ack::Committed, answer: Answer::Take(Done {}), omitted: 0 };
-        service_fn(move |_: Request<Sample>| async move { Ok(reply()) })
-    }
-
-    fn is_silent() -> impl Path<Sample> {
-        service_fn(|_: Request<Sample>| pending())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_hedge_counts_for_the_path_that_has_won_it_in_its_part_and_for_no_other() {
-        let event = || Request::new(Line::<0> { text: "a line".to_owned() });
-        let (call, query) = (Request::new(Take {}), Request::new(Count {}));
-        let (nats_first, db_first) = (StackBuilder::new(), StackBuilder::new().queries(Queries::Db));
-        let over_db = |stack: &StackBuilder, request| {
-            let built = stack.over(Some(is_silent()), answers(Via::DB), Some(is_silent()));
-            (built.hedges, built.stack.oneshot(request))
-        };
-        let won = |hedges: &Hedges| {
-            let tags = [Via::NATS, Via::DB, Via::OUTBOX].map(Via::tag);
-            let parts = (0..3).flat_map(|part| tags.map(|tag| (part, tag, hedges.won(part, tag))));
-            parts.filter(|(.., won)| *won > 0).collect::<Vec<_>>()
-        };
-        for (request, part) in [(event(), 0), (call, 1), (query.clone(), 1)] {
-            let (hedges, reply) = over_db(&nats_first, request);
-            assert_eq!(reply.await.map(|reply| reply.via).ok(), Some(Via::DB));
-            assert_eq!(won(&hedges), [(part, "[DB]", 1)]);
-        }
-        let built = nats_first.over(Some(is_silent()), is_silent(), Some(answers(Via::OUTBOX)));
-        assert_eq!(built.stack.oneshot(event()).await.map(|reply| reply.via).ok(), Some(Via::OUTBOX));
-        assert_eq!(won(&built.hedges), [(0, "[OUTBOX]", 1)]);
-        let built = db_first.over(Some(answers(Via::NATS)), is_silent(), Some(is_silent()));
-        assert_eq!(built.stack.oneshot(query).await.map(|reply| reply.via).ok(), Some(Via::NATS));
-        assert_eq!(won(&built.hedges), [(2, "[NATS]", 1)]);
-    }
-}
+mod tests;

@@ -191,7 +191,7 @@ impl StackBuilder {
     /// The stack over its paths, in the order in which they are asked: NATS, the database, the outbox.
     ///
     /// Without NATS the database serves alone. Events that neither takes go to the outbox, unless they were refused (class
-    /// `Rejected`). NATS and outbox may be there or not, as values (`Some`, `None`) or for good ([`NO_PATH`]).
+    /// `Rejected`). NATS and outbox may be there or not, as values (`Some`, `None`) or by type ([`NO_PATH`]).
     pub fn over<O, N, D, X>(
         &self,
         nats: N,

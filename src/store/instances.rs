@@ -50,6 +50,15 @@ pub trait Instances {
         let _ = time;
         ready(Ok(Vec::new()))
     }
+
+    /// The instances that were last written down here since this time, in unix milliseconds. Cancel safe.
+    ///
+    /// # Errors
+    /// Those of a read.
+    fn seen_since(&self, time: i64) -> impl Future<Output = Result<Vec<String>, Cause>> + Send {
+        let _ = time;
+        ready(Ok(Vec::new()))
+    }
 }
 
 /// Nothing that could be open.

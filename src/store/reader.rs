@@ -72,6 +72,8 @@ pub(crate) struct Texts {
     pub(crate) seen: &'static str,
     /// The instances that have started since `$1`.
     pub(crate) started: &'static str,
+    /// The instances that were last seen since `$1`.
+    pub(crate) there: &'static str,
     /// The statement that answers what a sweep finds as a JSON array of keys: `$1` how many at most, `$2` its horizon, `$3`
     /// the time.
     pub(crate) finding: fn(&RetentionRule) -> String,
@@ -133,7 +135,7 @@ pub(crate) trait Reader: Send + Sync + 'static {
     }
 }
 
-/// The keys that a rule finds, at most so many.
+/// The keys that a rule finds, at most this many.
 ///
 /// # Errors
 /// Those of a read.

@@ -141,6 +141,20 @@ impl NatsCluster {
         self.leader(stream).await.unwrap()
     }
 
+    /// Lets the routes between two servers pass again, and no others.
+    pub async fn heal_between(&self, one: usize, other: usize) {
+        for pair in [(one, other), (other, one)] {
+            self.routes[&pair].heal().await;
+        }
+    }
+
+    /// Which server leads a consumer, as far as one that runs knows it.
+    pub async fn leader_of_consumer(&self, stream: &str, consumer: &str) -> Option<usize> {
+        let info = self.ask(&format!("CONSUMER.INFO.{stream}.{consumer}")).await?;
+        let leader = info["cluster"]["leader"].as_str()?;
+        self.servers.iter().position(|server| server.name() == leader)
+    }
+
     /// On how many servers the stream is kept.
     pub async fn replicas(&self, stream: &str) -> Option<u64> {
         self.ask(&format!("STREAM.INFO.{stream}")).await?["config"]["num_replicas"].as_u64()

@@ -32,7 +32,7 @@ impl Dice {
         range.start() + self.next() % (range.end() - range.start() + 1)
     }
 
-    /// Whether something happens that happens in so many of a hundred cases.
+    /// Whether something happens that happens in this many of a hundred cases.
     pub fn in_a_hundred(&mut self, cases: u64) -> bool {
         self.next() % 100 < cases
     }

@@ -120,7 +120,7 @@ impl<O: Persist> DbFile<O> {
         FileLock(connection)
     }
 
-    /// The same, if it is to be had within so many milliseconds.
+    /// The same, if it is to be had within this many milliseconds.
     pub async fn try_hold(&self, patience: u64) -> Option<FileLock> {
         let options = SqliteConnectOptions::new().filename(self.path());
         let options = options.busy_timeout(Duration::from_millis(patience));

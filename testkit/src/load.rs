@@ -113,7 +113,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts so many callers, each in a task of its own. `op` makes the operation of a caller, by the number of the caller and
+    /// Starts this many callers, each in a task of its own. `op` makes the operation of a caller, by the number of the caller and
     /// a number that grows from 0: two numbers that together stand for one operation.
     pub fn start<O, S, M>(
         db: &Db<S>,

@@ -173,7 +173,7 @@ impl NatsServer {
     }
 
     /// The name by which it greets: another server on the port has another one.
-    pub(crate) fn name(&self) -> String {
+    pub fn name(&self) -> String {
         format!("test-{}-{}", std::process::id(), self.port.number)
     }
 }

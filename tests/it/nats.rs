@@ -1,24 +1,22 @@
 //! The path over NATS, between a real server, a real database service and real files.
 
 mod answers;
+mod bundles;
 mod neighbours;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
 use async_nats::{HeaderMap, jetstream};
 use eitherway::nats::NatsOptions;
 use eitherway::service::{JetStream, ServeError, ServiceOptions};
-use eitherway::stack::{Hedging, NO_PATH, StackBuilder, boxed};
-use eitherway::{Ack, Cause, Code, Db, Head, Request, Via};
+use eitherway::stack::{NO_PATH, StackBuilder, boxed};
+use eitherway::{Ack, Code, Db, Head, Request, Via};
 use eitherway_layers::{Class, Classify};
 use futures_util::future::join_all;
-use rosey::op::{
-    GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, RecentChat, UserJoined, UserLeft,
-};
-use tower::{ServiceExt, service_fn};
+use rosey::op::{GetChannelStats, MessageLog, Op, OutboundEnqueue, OutboundGet, RecentChat, UserJoined};
+use tower::ServiceExt;
 
 fn joined(username: &str) -> UserJoined {
     UserJoined { username: username.to_owned() }
@@ -54,21 +52,6 @@ impl World {
 }
 
 // What goes over NATS.
-
-#[tokio::test]
-async fn user_events_reach_the_database_and_are_acknowledged_when_committed() {
-    let w = World::new().await;
-    let db = nats_only(&w.nats);
-    let base = 1_700_000_000_000;
-    let join = db.at(base).call(joined("alice")).await.unwrap();
-    assert_eq!((join.via, join.ack), (Via::NATS, Ack::Committed));
-    assert_eq!(w.file.number("SELECT count(*) FROM presence WHERE username = 'alice' AND joined").await, 1);
-    let leave = db.at(base + 90_000).call(UserLeft { username: "alice".into() }).await.unwrap();
-    assert_eq!((leave.via, leave.ack), (Via::NATS, Ack::Committed));
-    let alice = db.user_stats("alice").await.unwrap().unwrap();
-    assert_eq!((alice.first_seen, alice.last_seen), (Some(base / 1000), Some(base / 1000 + 90)));
-    assert_eq!((alice.total_time_connected, alice.current_session_start), (Some(90), None));
-}
 
 #[tokio::test]
 async fn the_same_request_over_both_paths_takes_effect_once_and_is_answered_the_same() {
@@ -294,47 +277,6 @@ async fn what_is_larger_than_the_server_takes_goes_to_the_database() {
     assert_eq!(db.call(line()).await.unwrap().via, Via::DB);
     assert_eq!(db.call(joined("alice")).await.unwrap().via, Via::NATS, "the path itself is well");
     assert_eq!(w.file.number("SELECT length(message) FROM recent_chat").await, 4000);
-}
-
-#[tokio::test]
-async fn a_list_longer_than_the_server_takes_comes_without_its_oldest_entries() {
-    let w = World::on(NatsServer::with_config("max_payload: 4096").await).await;
-    let db = stack(&w.nats, &w.file).await;
-    for n in 0..8 {
-        db.message_log("alice", format!("{n}").repeat(900)).await.unwrap();
-    }
-    let read = db.call(RecentChat { limit: 8 }).await.unwrap();
-    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::NATS, 3, 5));
-    assert!(read.answer.iter().map(|line| &line.message[..1]).eq(["5", "6", "7"]));
-    let read = db.call(RecentChat { limit: 2 }).await.unwrap();
-    assert_eq!((read.via, read.answer.len(), read.omitted), (Via::NATS, 2, 0));
-}
-
-#[tokio::test]
-async fn what_the_service_refuses_is_not_tried_on_the_database() {
-    let w = World::new().await;
-    let tried = Arc::new(AtomicU64::new(0));
-    let (counter, database) = (Arc::clone(&tried), w.file.open().await);
-    let direct = service_fn(move |request: Request<Op>| {
-        counter.fetch_add(1, Ordering::Relaxed);
-        database.clone().oneshot(request)
-    });
-    let db = {
-        let stack = StackBuilder::new().hedging(Hedging::off());
-        Db::new(boxed(stack.over(Some(w.nats.clone()), direct, NO_PATH).stack))
-    };
-    let head = Head::now();
-    db.with(head.clone()).user_joined("alice").await.unwrap();
-    let reused = db.with(head).user_joined("bob").await.unwrap_err();
-    assert_eq!((reused.class(), reused.cause().code()), (Class::Rejected, Code::ID_REUSED));
-    let clock = db.at(eitherway::clock::now() + 2 * 86_400_000).user_joined("zoe").await.unwrap_err();
-    assert_eq!((clock.class(), clock.cause().code()), (Class::Rejected, Code::CLOCK));
-    for error in [reused, clock] {
-        assert!(matches!(error.cause(), Cause::Failed { .. }), "one path was asked: {error}");
-        assert!(error.request().is_some());
-    }
-    assert_eq!(tried.load(Ordering::Relaxed), 0);
-    assert_eq!(w.file.applied().await, 1);
 }
 
 // The end of a service.

@@ -79,7 +79,7 @@ fn histories_end_the_same_on_postgresql_with_four_writers_at_once() {
 #[cfg(feature = "postgres")]
 const LANES: u32 = 3;
 
-/// Tries so many, and as many again until the time is over.
+/// Tries this many, and as many again until the time is over.
 fn for_a_while(what: &str, cases: u32, try_them: impl Fn()) {
     let minutes = std::env::var("ROSEY_MINUTES").ok();
     let minutes = minutes.map(|text| text.parse::<f64>().expect("ROSEY_MINUTES is a number"));

@@ -80,7 +80,7 @@ impl Load {
         Self { stop, confirmed, told, refused, longest, callers, writers }
     }
 
-    /// Waits until so many more were confirmed.
+    /// Waits until this many more were confirmed.
     async fn more(&self, count: u64) {
         let until = self.confirmed.load(Ordering::Relaxed) + count;
         wait_until("more lines are confirmed", || async { self.confirmed.load(Ordering::Relaxed) >= until })

@@ -31,7 +31,7 @@ fn name(user: usize) -> String {
     format!("user {user}")
 }
 
-/// The answer after so many of the lines, by who said them.
+/// The answer after this many of the lines, by who said them.
 fn after(said: &[usize], ask: &Ask) -> String {
     match ask {
         Ask::Lines(user) => {

@@ -113,129 +113,13 @@ async fn what_came_again_is_counted_by_operation_and_nothing_else_is() {
 }
 
 #[tokio::test]
-async fn an_id_used_for_something_else_is_refused_and_changes_nothing() {
+async fn an_id_used_twice_in_one_batch_belongs_to_the_first() {
     let f = Fixture::new().await;
-    let head = Head::now();
-    f.db.with(head.clone()).user_joined("alice").await.unwrap();
-    for error in [
-        f.db.with(head.clone()).user_joined("bob").await.unwrap_err(),
-        f.db.with(head.clone()).user_left("alice").await.unwrap_err(),
-    ] {
-        assert_eq!(error.cause().code(), Code::ID_REUSED);
-        assert_eq!(error.class(), Class::Rejected);
-        assert!(error.request().is_some());
-    }
-    assert_eq!(f.number("SELECT count(*) FROM presence").await, 1);
-    // inside one batch too
     let head = Head::now();
     let (a, b) = (f.db.with(head.clone()), f.db.with(head));
     let (a, b) = tokio::join!(a.user_joined("x"), b.user_joined("y"));
     assert!(a.is_ok());
     assert_eq!(b.unwrap_err().cause().code(), Code::ID_REUSED);
-}
-
-#[tokio::test]
-async fn sessions_add_up_in_the_order_of_events_however_they_arrive() {
-    let f = Fixture::new().await;
-    let base = 1_700_000_000_000;
-    // join 0, join 10, leave 15, leave 20, join 30: 10 + 5 seconds, open since 30
-    for (joined, at) in [(false, 20), (true, 30), (true, 10), (false, 15), (true, 0)] {
-        let db = f.db.at(base + at * 1000);
-        if joined { db.user_joined("alice").await.unwrap() } else { db.user_left("alice").await.unwrap() }
-    }
-    let alice = f.db.user_stats("alice").await.unwrap().unwrap();
-    assert_eq!(alice.total_time_connected, Some(15));
-    assert_eq!(alice.first_seen, Some(base / 1000));
-    assert_eq!(alice.last_seen, Some(base / 1000 + 30));
-    assert_eq!(alice.current_session_start, Some(base / 1000 + 30));
-    let open = f.db.open_sessions().await.unwrap();
-    assert_eq!(open.len(), 1);
-    f.db.at(base + 40_000).user_left("alice").await.unwrap();
-    f.db.at(base + 50_000).user_left("alice").await.unwrap();
-    let alice = f.db.user_stats("alice").await.unwrap().unwrap();
-    assert_eq!((alice.last_seen, alice.current_session_start), (Some(base / 1000 + 40), None));
-    assert_eq!(alice.total_time_connected, Some(25));
-}
-
-#[tokio::test]
-async fn a_user_who_only_left_has_no_row_and_one_who_only_spoke_has_one() {
-    let f = Fixture::new().await;
-    f.db.user_left("ghost").await.unwrap();
-    f.db.message_log("poet", "a line").await.unwrap();
-    assert_eq!(f.db.user_stats("ghost").await.unwrap(), None);
-    let poet = f.db.user_stats("poet").await.unwrap().unwrap();
-    assert_eq!(poet.total_chat_lines, Some(1));
-    assert_eq!(f.db.channel_stats().await.unwrap().total_users_seen, 1);
-}
-
-#[tokio::test]
-async fn lines_are_kept_in_the_order_of_their_time_and_the_server_is_only_counted() {
-    let f = Fixture::new().await;
-    for at in [3, 1, 2] {
-        f.db.at(1_700_000_000_000 + at).message_log("alice", format!("line {at}")).await.unwrap();
-    }
-    f.db.message_log("Server", "restarting").await.unwrap();
-    let lines = f.db.recent_chat(2).await.unwrap();
-    assert_eq!(lines.iter().map(|l| l.message.as_str()).collect::<Vec<_>>(), ["line 2", "line 3"]);
-    assert_eq!(f.db.user_stats("Server").await.unwrap().unwrap().total_chat_lines, Some(1));
-    assert_eq!(f.db.recent_chat(0).await.unwrap(), []);
-}
-
-#[tokio::test]
-async fn the_record_is_the_maximum_with_its_earliest_time() {
-    let f = Fixture::new().await;
-    for (at, chat, connected) in [(50, 7, Some(9)), (20, 7, None), (60, 3, Some(20)), (10, 5, Some(20))] {
-        f.db.at(at * 1000).high_water(chat, connected).await.unwrap();
-    }
-    let stats = f.db.channel_stats().await.unwrap();
-    assert_eq!((stats.high_water_mark.users, stats.high_water_mark.timestamp), (7, Some(20)));
-    assert_eq!((stats.high_water_connected.users, stats.high_water_connected.timestamp), (20, Some(10)));
-    assert_eq!(f.number("SELECT last_updated FROM channel_stats").await, 60);
-}
-
-#[tokio::test]
-async fn of_each_field_of_the_status_the_last_writer_stays() {
-    let f = Fixture::new().await;
-    let status = |json: &str| serde_json::from_str::<StatusUpdate>(json).unwrap();
-    let late = status(r#"{"status":"online","status_data":{"current_media_title":"B","bot_afk":1}}"#);
-    let early = status(
-        r#"{"status":"kicked","details":"d","status_data":{"current_media_title":null,"bot_rank":2.5}}"#,
-    );
-    f.db.at(2_000_000).status_update(late).await.unwrap();
-    f.db.at(1_000_000).status_update(early).await.unwrap();
-    let row: (String, String, String, bool, f64, i64) = sqlx::query_as(
-        "SELECT status, details, current_media_title, bot_afk, bot_rank, last_updated FROM current_status",
-    )
-    .fetch_one(f.service.readers().unwrap())
-    .await
-    .unwrap();
-    assert_eq!(row, ("online".into(), "d".into(), "B".into(), true, 2.5, 2000));
-    f.db.at(3_000_000)
-        .status_update(status(r#"{"status_data":{"current_media_title":null}}"#))
-        .await
-        .unwrap();
-    assert_eq!(f.number("SELECT current_media_title IS NULL FROM current_status").await, 1);
-}
-
-#[tokio::test]
-async fn a_poisoned_operation_is_refused_alone_and_its_neighbours_commit() {
-    let f = Fixture::new().await;
-    let mut raw = writer(&f).await;
-    sqlx::query(
-        "CREATE TRIGGER poison BEFORE INSERT ON presence WHEN NEW.username = 'poison'
-         BEGIN SELECT raise(ABORT, 'poisoned'); END",
-    )
-    .execute(&mut raw)
-    .await
-    .unwrap();
-    let names: Vec<_> =
-        (0..40).map(|n| if n == 17 { "poison".to_owned() } else { format!("user{n}") }).collect();
-    let results = futures_util::future::join_all(names.iter().map(|n| f.db.user_joined(n.clone()))).await;
-    for (name, result) in names.iter().zip(results) {
-        assert_eq!(result.is_err(), name == "poison", "{name}");
-    }
-    assert_eq!(f.number("SELECT count(*) FROM ledger").await, 39, "the refused one is not in the ledger");
-    assert_eq!(f.number("SELECT count(*) FROM presence").await, 39);
 }
 
 #[tokio::test]

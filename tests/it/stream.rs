@@ -1,6 +1,7 @@
 //! The service on a stream: what is acknowledged when it is stored, who may acknowledge at all, and what becomes of
 //! what is stored.
 
+mod bundles;
 mod ending;
 mod plain;
 mod settings;
@@ -206,19 +207,6 @@ async fn an_id_that_is_sent_twice_is_stored_and_applied_once() {
     nats.applied(LIMIT).await.unwrap();
     assert_eq!((w.file.applied().await, w.file.number("SELECT count(*) FROM presence").await), (1, 1));
     assert_eq!(service.stop().await.taken, 1, "the stream knows an id for two minutes");
-}
-
-#[tokio::test]
-async fn an_id_that_comes_with_something_else_is_refused_and_kept_for_a_person() {
-    let w = Durable::new().await;
-    let _service = w.serve().await;
-    let nats = w.client().await;
-    let head = Head::now();
-    db_only(&w.file).await.with(head.clone()).user_joined("alice").await.unwrap();
-    nats_only(&nats).with(head).user_joined("mallory").await.unwrap();
-    nats.applied(LIMIT).await.unwrap();
-    assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["id_reused"]);
-    assert_eq!(w.file.texts("SELECT username FROM presence").await, ["alice"]);
 }
 
 // What the stream refuses.

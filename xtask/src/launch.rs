@@ -1,11 +1,10 @@
-//! `cargo xtask demo`, `cargo xtask bench`, `cargo xtask soak`, `cargo xtask proof` and `cargo xtask schedules`.
+//! `cargo xtask demo`, `cargo xtask soak`, `cargo xtask proof` and `cargo xtask schedules`.
 
 use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::postgres;
-use crate::ratios;
 use crate::run::{become_program, cargo, step};
 use crate::server;
 
@@ -31,42 +30,6 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     }
     run.args(args);
     become_program(run, "is Rust installed as rustup.rs says?")
-}
-
-/// The folders of benches, and their packages.
-const FOLDERS: [(&str, &str); 3] =
-    [("benches", "eitherway"), ("bot/benches", BOT), ("layers/benches", "eitherway-layers")];
-/// The package whose benches need a nats-server.
-const BOT: &str = "rosey-bot";
-/// The bench that has rows on PostgreSQL.
-const ON_POSTGRES: &str = "writer";
-/// The benches that Criterion does not measure: they print tables of their own.
-const OWN_TABLES: [&str; 4] = ["growth", "open_loop", "outage", "streams"];
-
-/// Runs one bench, with a nats-server if it needs one. All arguments are the bench's.
-pub(crate) fn bench(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
-    let benches = benches(paths);
-    let listed = benches.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-    let Some((name, rest)) = args.split_first().filter(|(name, _)| !name.starts_with('-')) else {
-        return Err(Failure::usage(format!("`bench` wants the name of a bench ({listed})")));
-    };
-    let Some((_, package)) = benches.iter().find(|(known, _)| known == name) else {
-        return Err(Failure::usage(format!("there is no bench `{name}` ({listed})")));
-    };
-    let mut command = cargo(paths);
-    command.args(["bench", "--package", package, "--all-features", "--bench", name, "--"]);
-    command.args(rest.iter().filter(|arg| *arg != "--"));
-    if *package == BOT {
-        command.env(server::VARIABLE, server::find_or_fetch(paths)?);
-    }
-    if name == ON_POSTGRES {
-        command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
-    }
-    if !OWN_TABLES.contains(&name.as_str()) {
-        return ratios::bench(paths, name, command);
-    }
-    eprintln!("→ {}", crate::run::shown(&command));
-    become_program(command, "is Rust installed as rustup.rs says?")
 }
 
 /// Runs the soak, which is a long test.
@@ -135,18 +98,6 @@ fn schedules_of(args: &[String]) -> Result<[String; 3], Failure> {
         }
     }
     Ok(found)
-}
-
-/// The names of the benches, sorted, and their packages.
-fn benches(paths: &Paths) -> Vec<(String, &'static str)> {
-    let of_folder = |(folder, package)| {
-        let files = std::fs::read_dir(paths.root().join(folder)).into_iter().flatten();
-        let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
-        names.filter_map(move |name| Some((name.strip_suffix(".rs")?.to_owned(), package)))
-    };
-    let mut found: Vec<_> = FOLDERS.into_iter().flat_map(of_folder).collect();
-    found.sort();
-    found
 }
 
 #[cfg(test)]

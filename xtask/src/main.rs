@@ -1,14 +1,15 @@
 //! `cargo xtask`: set-up, tests, demo and benches of the project, in one command each.
 //!
-//! It has no dependencies, because it is the first program that is compiled on every machine.
+//! It has hardly a dependency, because it is the first program that is compiled on every machine.
 
 #![allow(clippy::print_stdout, reason = "a command line program talks on stdout")]
 
+mod bench;
 mod check;
 mod failure;
 mod help;
+mod irc;
 mod launch;
-mod lines;
 mod paths;
 mod postgres;
 mod public_api;
@@ -54,14 +55,14 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "test" => check::test(&paths, rest),
         "ci" => check::ci(&paths, rest),
         "demo" => launch::demo(&paths, rest),
-        "bench" => launch::bench(&paths, rest),
+        "bench" => bench::run(&paths, rest),
         "soak" => launch::soak(&paths, rest),
         "proof" => launch::proof(&paths, rest),
         "schedules" => launch::schedules(&paths, rest),
         "nats-server" => server::print(&paths, rest),
         "postgres" => postgres::print(&paths, rest),
-        "public-api" => public_api::list(&paths, rest),
-        _ => lines::print(&paths, rest),
+        "irc" => irc::print(&paths, rest),
+        _ => public_api::list(&paths, rest),
     }
 }
 

@@ -13,6 +13,7 @@ use rosey::op::Op;
 use super::load::{Load, RATE, Seen, mixed};
 use super::measure::percentile;
 use super::ours::Bot;
+use super::record::Row;
 use super::run::{Run, finish};
 use super::table::{shown, verdict, verdict_head};
 use super::verdict::Verdict;
@@ -85,6 +86,18 @@ fn slowest(seen: &[Seen], window: &Window, kind: Kind) -> Duration {
     met(seen, window).filter(|seen| seen.kind == kind).map(|seen| seen.took).max().unwrap_or_default()
 }
 
+/// What the slowest of each kind may take where there are hedges.
+const BARS: [(&str, u64, &str); 3] =
+    [("event", 150, "≤ 150 ms"), ("query", 150, "≤ 150 ms"), ("call", 500, "≤ 500 ms")];
+
+fn keep(title: &str, fault: &str, times: [Duration; 3]) {
+    for ((kind, most, words), took) in BARS.into_iter().zip(times) {
+        let bar = Some((words, took <= Duration::from_millis(most)));
+        let row = format!("{fault}: {kind}");
+        Row { bar, ..Row::new(title, &row, "ms", took.as_secs_f64() * 1e3) }.keep();
+    }
+}
+
 /// Prints all of it, and draws the runs.
 pub(crate) async fn compare(svg: Option<&Path>) {
     let mut total = Verdict::default();
@@ -94,8 +107,11 @@ pub(crate) async fn compare(svg: Option<&Path>) {
         let title = format!("the slowest, {mode}");
         println!("\n{title:<40}{:>11}{:>11}{:>11}{:>16}", "event", "query", "call", "began late by");
         for window in &run.windows {
-            let [event, query, call] =
-                [Kind::Event, Kind::Query, Kind::Call].map(|kind| shown(slowest(&run.seen, window, kind)));
+            let times = [Kind::Event, Kind::Query, Kind::Call].map(|kind| slowest(&run.seen, window, kind));
+            if mode == MODES[0].0 {
+                keep(&title, window.fault.name(), times);
+            }
+            let [event, query, call] = times.map(shown);
             let late = shown(met(&run.seen, window).map(|seen| seen.late).max().unwrap_or_default());
             println!("{:<40}{event:>11}{query:>11}{call:>11}{late:>16}", window.fault.name());
         }

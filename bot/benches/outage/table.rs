@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::measure::Numbers;
+use super::record;
 use super::verdict::Verdict;
 use super::world::Fault;
 
@@ -57,6 +58,13 @@ pub(crate) fn print(title: &str, fault: Fault, rounds: &[&Numbers]) {
         };
         let kept = |bar: Bar| if bar.always { *worst <= bar.most } else { *median <= bar.most };
         let (promise, met) = bar.map_or(("", ""), |bar| (bar.words, if kept(bar) { "yes" } else { "NO" }));
+        let millis = |time: Duration| time.as_secs_f64() * 1e3;
+        record::Row {
+            ends: Some((millis(times[0]), millis(*worst))),
+            bar: bar.map(|bar| (bar.words, kept(bar))),
+            ..record::Row::new(title, words.trim(), "ms", millis(*median))
+        }
+        .keep();
         let line = format!("{words:<40}{:>11}{:>11}   {promise:<16}{met}", shown(*median), shown(*worst));
         println!("{}", line.trim_end());
     }

@@ -1,6 +1,6 @@
 //! What became of the messages that were handed out: which are being sent, which were sent, which marks failed.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use parking_lot::Mutex;
 
@@ -10,11 +10,15 @@ use crate::op::Request;
 const REMEMBERED: usize = 16_384;
 /// How many failed marks are kept.
 pub(super) const MOST_MARKS: usize = 4_096;
+/// How many users are remembered whose messages have to wait. Of others, they wait for their next join.
+const MOST_WAITING: usize = 4_096;
 
 /// The messages that this process has sent or is sending.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     state: Mutex<State>,
+    /// Held by whoever speaks on a network with a rate.
+    speaking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -23,6 +27,7 @@ struct State {
     sent: HashSet<i64>,
     order: VecDeque<i64>,
     marks: VecDeque<Request>,
+    waiting: BTreeSet<String>,
 }
 
 /// What to do with a message that was handed out.
@@ -61,6 +66,26 @@ impl Drop for Sending<'_> {
 }
 
 impl Deliveries {
+    /// The right to speak on a network with a rate.
+    pub(super) const fn speaking(&self) -> &tokio::sync::Mutex<()> {
+        &self.speaking
+    }
+
+    /// Remembers that this user's messages have to wait. Those of the channel are asked for again in any case.
+    pub(super) fn wait(&self, user: Option<&str>) {
+        let mut state = self.state.lock();
+        if let Some(user) = user
+            && state.waiting.len() < MOST_WAITING
+        {
+            state.waiting.insert(user.to_owned());
+        }
+    }
+
+    /// The users whose messages have to wait.
+    pub(super) fn take_waiting(&self) -> BTreeSet<String> {
+        std::mem::take(&mut self.state.lock().waiting)
+    }
+
     pub(super) fn turn(&self, id: i64) -> Action<'_> {
         let mut state = self.state.lock();
         if state.sent.contains(&id) {

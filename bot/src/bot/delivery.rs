@@ -4,6 +4,10 @@
 //! out again is marked again instead. A mark that fails is kept with its id and repeated before the next
 //! poll, so that a bot which stops later has reported everything it sent. After a crash between send and mark
 //! there is at most one repeat.
+//!
+//! A network with a rate ([`ChatSender::allowance`](super::ChatSender::allowance)) is told one message after the other, and a
+//! message is claimed only when it may be sent: none waits longer than its claim, and no event waits for a message. Whose
+//! messages have to wait is remembered until the next poll.
 
 use eitherway_layers::{Class, Classify};
 use tracing::{debug, warn};
@@ -26,10 +30,19 @@ impl<S: Stack<Op>> Context<S> {
     ///
     /// If the future is dropped between send and mark, the message is marked when it is handed out again.
     pub(super) async fn deliver(&self, user: Option<&str>) {
+        let has_rate = self.sender().allowance().is_some();
+        let turn = self.deliveries().speaking().try_lock();
+        if has_rate && turn.is_err() {
+            return self.deliveries().wait(user);
+        }
         for _ in 0..ROUNDS {
+            let claim = self.sender().allowance().unwrap_or(CLAIM).min(CLAIM);
+            if claim == 0 {
+                return self.deliveries().wait(user);
+            }
             let claimed = match user {
-                Some(user) => self.db().outbound_messages(user, CLAIM).await,
-                None => self.db().outbound_channel_messages(CLAIM).await,
+                Some(user) => self.db().outbound_messages(user, claim).await,
+                None => self.db().outbound_channel_messages(claim).await,
             };
             let none = |error: &Error| {
                 if let Some(more) = self.troubles().again(FailureKind::Unclaimed) {
@@ -38,21 +51,38 @@ impl<S: Stack<Op>> Context<S> {
                 }
             };
             let messages = self.count_result(claimed).inspect_err(none).unwrap_or_default();
-            let more = messages.len() >= CLAIM as usize;
+            let more = messages.len() >= claim as usize;
+            let mut all = true;
             for message in messages {
-                self.hand_over(&message).await;
+                all &= self.hand_over(&message).await;
             }
-            if !more {
-                break;
+            // What could not be said now is not tried again at once.
+            if !more || !all {
+                return;
+            }
+        }
+        self.deliveries().wait(user);
+    }
+
+    /// Delivers what had to wait for the network's rate, to those who are still here. Who has come while the list of users is not
+    /// known waits on.
+    pub(super) async fn deliver_waiting(&self) {
+        for user in self.deliveries().take_waiting() {
+            if self.room().has(&user) || self.room().counts().is_none() {
+                self.deliver(Some(&user)).await;
             }
         }
     }
 
-    async fn hand_over(&self, message: &OutboundMessage) {
+    /// Sends a message and marks it. Returns whether it could be said.
+    async fn hand_over(&self, message: &OutboundMessage) -> bool {
         let sending = match self.deliveries().turn(message.id) {
             Action::Send(sending) => sending,
-            Action::Mark => return self.mark_sent(message.id).await,
-            Action::Leave => return,
+            Action::Mark => {
+                self.mark_sent(message.id).await;
+                return true;
+            }
+            Action::Leave => return true,
         };
         let sent = match &message.username {
             Some(user) => self.sender().pm(user, &message.content).await,
@@ -63,6 +93,7 @@ impl<S: Stack<Op>> Context<S> {
                 sending.sent();
                 self.progress().message_delivered();
                 self.mark_sent(message.id).await;
+                true
             }
             Err(unsent) => {
                 self.progress().message_undelivered();
@@ -74,6 +105,7 @@ impl<S: Stack<Op>> Context<S> {
                     .outbound_mark_failed(message.id, unsent.to_string(), unsent.is_permanent())
                     .await;
                 self.keep(marked, format_args!("that message {} could not be delivered", message.id));
+                false
             }
         }
     }

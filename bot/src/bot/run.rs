@@ -102,7 +102,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                         warn!("skipped {unreadable}{more}");
                     }
                 }
-                Err(lost @ Unreadable::Lost(_)) => {
+                Err(lost @ (Unreadable::Lost(_) | Unreadable::Refused(_))) => {
                     warn!("{lost}");
                     return Ended::InputLost;
                 }

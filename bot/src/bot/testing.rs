@@ -152,6 +152,7 @@ impl Service<Request> for MockStack {
 pub(super) struct RecordingSender {
     said: Arc<Mutex<Vec<String>>>,
     fault: Arc<Mutex<Option<Fault>>>,
+    allowance: Arc<Mutex<Option<u32>>>,
 }
 
 /// The fault of a sender that does not speak.
@@ -170,7 +171,15 @@ impl RecordingSender {
         *self.fault.lock().expect("fault") = fault;
     }
 
+    /// Allows so many messages from now on.
+    pub(super) fn allow(&self, messages: u32) {
+        *self.allowance.lock().expect("allowance") = Some(messages);
+    }
+
     fn hear(&self, text: String) -> Result<(), Unsent> {
+        if let Some(left) = &mut *self.allowance.lock().expect("allowance") {
+            *left = left.checked_sub(1).expect("nothing is said beyond the rate");
+        }
         let fault = self.fault.lock().expect("fault").clone();
         match fault {
             Some(Fault::Refuse(unsent)) => return Err(unsent),
@@ -182,6 +191,10 @@ impl RecordingSender {
 }
 
 impl ChatSender for RecordingSender {
+    fn allowance(&self) -> Option<u32> {
+        *self.allowance.lock().expect("allowance")
+    }
+
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
         async move { self.hear(format!("say {text}")) }.boxed()
     }

@@ -48,7 +48,9 @@ pub(super) async fn chat(
     paths: &Paths,
     shutdown: CancellationToken,
 ) -> Result<Exit, Failure> {
-    let source = args.chat.clone().of_channel(args.channel.as_deref()).open().await?;
+    let name = args.chat.name().unwrap_or(&args.name);
+    let channel = args.channel.as_deref().or(args.chat.channel());
+    let source = args.chat.clone().of_channel(args.channel.as_deref()).open(name).await?;
     tokio::select! {
         () = paths.usable() => {}
         () = shutdown.cancelled() => {
@@ -57,8 +59,8 @@ pub(super) async fn chat(
             return Ok(Exit::Ok);
         }
     }
-    let mut bot = Bot::new(paths.db.clone(), source).name(&args.name).concurrency(args.concurrency);
-    if let Some(channel) = &args.channel {
+    let mut bot = Bot::new(paths.db.clone(), source).name(name).concurrency(args.concurrency);
+    if let Some(channel) = channel {
         bot = bot.channel(channel);
     }
     let timeline = match &args.timeline {

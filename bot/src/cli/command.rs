@@ -63,7 +63,7 @@ Examples:
   rosey dead list                                  the newest ones, with the reason of each
   rosey dead show 7                                headers and payload of number 7
   rosey dead retry 7 8                             apply them again: each takes effect at most once
-  rosey dead drop 7                                remove number 7 for good
+  rosey dead drop 7                                remove number 7 permanently
   rosey dead drop --all --yes                      remove all without asking
 
 Works on the database file, also while a service runs on it.";
@@ -80,31 +80,31 @@ pub(super) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Bot and database service in one process, with one writer
+    /// Run the bot and the database service in one process, with one writer
     Up(UpArgs),
-    /// The database service: takes operations from NATS, applies each once, answers after the commit
+    /// Run the database service: it takes operations from NATS, applies each once, and answers after the commit
     #[command(after_help = SERVE)]
     Serve(ServeArgs),
-    /// The bot: events of a chat in, operations out
+    /// Run the bot: events of a chat in, operations out
     Bot(BotArgs),
-    /// Send one operation through the stack; prints the answer, the path that served it, and the time it took
+    /// Send one operation through the stack; print the answer, the path that served it, and the time it took
     #[command(after_help = operations_help())]
     Send(SendArgs),
-    /// What is known of the channel, or of a user
+    /// Show what is known of the channel, or of a user
     Stats(StatsArgs),
-    /// The newest lines of the channel
+    /// Show the newest lines of the channel
     Recent(RecentArgs),
     /// Leave a message for a user, delivered at the next join; or for the whole channel
     Tell(TellArgs),
-    /// Events that wait in the outbox for a path to return, and events that were refused. List, replay or drop them
+    /// List, replay or drop events that wait in the outbox for a path to return, and events that were refused
     Outbox(OutboxCommand),
-    /// Recompute everything that is derived from baseline and events, and report differences: exit 1 if there are any.
+    /// Recompute everything that is derived from baseline and events, and report differences; exit 1 if there are any.
     /// Only reads; safe while a service is running
     Verify(StoreArgs),
-    /// Dead letters: messages that could not be understood or applied. List them, apply them again, or drop them
+    /// List, apply again or drop dead letters: messages that could not be understood or applied
     #[command(after_help = DEAD)]
     Dead(DeadArgs),
-    /// Play a whole session on real processes while one thing after another breaks; ends in a table and a verdict
+    /// Play a whole session on real processes while one thing after another breaks; end with a table and a verdict
     Demo(DemoArgs),
     /// Print the options in force and where each came from, with secrets hidden
     Config(ConfigArgs),

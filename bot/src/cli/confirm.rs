@@ -1,4 +1,4 @@
-//! Before something is removed for good: a question on a terminal, `--yes` elsewhere.
+//! Before something is removed permanently: a question on a terminal, `--yes` elsewhere.
 
 use std::io::{self, BufRead, IsTerminal};
 

@@ -60,7 +60,7 @@ impl Databases {
         }
     }
 
-    /// Whether some are on a server, which has so many connections for all.
+    /// Whether some are on a server, which has this many connections for all.
     pub(super) fn has_server(&self) -> bool {
         match self {
             Self::Named(places) => {

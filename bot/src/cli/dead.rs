@@ -16,10 +16,10 @@ use super::number::counted;
 use super::shown::{clean, time};
 use super::{confirm, console};
 use crate::op::{Op, Request};
-use eitherway::__private::wire;
+use eitherway::__private::{bundle, wire};
 use eitherway::clock;
 use eitherway::error::{Cause, Code};
-use eitherway::operation::Operation;
+use eitherway::operation::{Kind, Operation};
 use eitherway::request::{Head, OpId};
 use eitherway::sql::{DeadLetters, SqlService, StoredDeadLetter};
 
@@ -48,7 +48,7 @@ pub(super) enum DeadCommand {
     /// Apply letters again, as the service would; those that are applied are removed. Letters older than 7 days are
     /// refused
     Retry(DeadWhich),
-    /// Remove letters for good
+    /// Remove letters permanently
     Drop {
         #[command(flatten)]
         which: DeadWhich,
@@ -123,7 +123,7 @@ async fn command(
             let what = counted(ids.len() as u64, "dead letter");
             // Those named one by one were looked at; all of them may be more than were looked at.
             if which.all && !ids.is_empty() {
-                confirm::removal(global, *yes, &what, "would be removed for good")?;
+                confirm::removal(global, *yes, &what, "would be removed permanently")?;
             }
             let mut missing = Vec::new();
             let mut removed = 0_u64;
@@ -183,6 +183,10 @@ async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Resul
         let why = "it is older than 7 days: whether it has been done since cannot be told any more";
         return Err(invalid(why.to_owned()));
     }
+    if bundle::is_stored::<Op>(&letter.subject) {
+        retry_bundle(db, &letter).await?;
+        return letters.drop_letter(id).await.map(|_| true);
+    }
     let index = Op::SPECS.iter().position(|spec| spec.is_subject(&letter.subject));
     let index = index.ok_or_else(|| invalid(format!("no operation has the subject {:?}", letter.subject)))?;
     if !Op::SPECS[index].writes() || Op::SPECS[index].answer_is_list() {
@@ -208,6 +212,26 @@ async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Resul
     db.clone().oneshot(request).await.map_err(|error| error.cause().clone())?;
     // Dying here leaves the letter, and what it asks for done: offered again, it has no second effect.
     letters.drop_letter(id).await.map(|_| true)
+}
+
+/// Applies each event of a bundle that an instance has set aside which did not know bundles. What is refused does not keep the rest
+/// from it.
+async fn retry_bundle(db: &SqlService<Op>, letter: &StoredDeadLetter) -> Result<(), Cause> {
+    let mut refused = None;
+    for entry in bundle::read(&letter.payload, letter.at)? {
+        let index = Op::SPECS.iter().position(|spec| spec.name == entry.name && spec.kind == Kind::Event);
+        let payload = &letter.payload[entry.payload];
+        let done = async {
+            let index = index.ok_or_else(|| Cause::new(Code::INVALID, "no event has this name"))?;
+            let head = Head { deadline: None, ..entry.head? };
+            let request = Request::with_head(head, Op::decode(index, payload)?);
+            db.clone().oneshot(request).await.map_err(|error| error.cause().clone())
+        };
+        if let Err(cause) = done.await {
+            refused = Some(Cause::new(cause.code(), format!("{} of the bundle: {cause}", entry.name)));
+        }
+    }
+    refused.map_or(Ok(()), Err)
 }
 
 /// How a retry ends of which these failed: what could not be served weighs more than what was refused.

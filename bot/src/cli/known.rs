@@ -6,7 +6,8 @@ use std::ffi::OsStr;
 use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 
-use super::secrets::PARAMETERS;
+/// Names of parameters whose values are secret.
+pub(super) const PARAMETERS: [&str; 6] = ["password=", "passwd=", "pass=", "token=", "secret=", "nkey="];
 
 /// The longest first.
 static KNOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -37,8 +38,8 @@ pub(super) fn learn(text: &str) {
     };
     loop {
         let next = rest.split_once("://");
-        if !scheme.ends_with("sqlite") && !scheme.ends_with("file") {
-            let address = next.map_or(rest, |(address, _)| address);
+        let address = next.map_or(rest, |(address, _)| address);
+        if !(scheme.ends_with("sqlite") || scheme.ends_with("file") || is_nick(scheme, address)) {
             secrets_of(address, !scheme.is_empty(), &mut found);
             address.split(',').for_each(|part| secrets_of(part, false, &mut found));
         }
@@ -57,6 +58,12 @@ pub(super) fn learn(text: &str) {
         }
     }
     known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+}
+
+/// Whether all that stands before the `@` is a nickname, which everybody in the channel knows.
+fn is_nick(scheme: &str, address: &str) -> bool {
+    let is_irc = ["irc", "irc+tls", "ircs"].iter().any(|name| scheme.ends_with(name));
+    is_irc && address.rsplit_once('@').is_some_and(|(login, _)| !login.contains(':'))
 }
 
 /// User and password, or a token, before an `@`; without one, what stands in the place of the port.
@@ -120,6 +127,7 @@ mod tests {
             ("nats://me:hunter8", "hunter8"),
             ("nats://me:hun\"ter9@h", "hun\\\"ter9"),
             ("a:hunterA@h1,b:hunterB@h2", "hunterB"),
+            ("irc+tls://me:hunterF@host/#c", "hunterF"),
             ("host=db password=hunterC", "hunterC"),
             ("password='hunter D' host=db", "hunter D"),
             ("postgres://db/rosey?password=hunterE&sslmode=require", "hunterE"),

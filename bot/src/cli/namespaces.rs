@@ -151,7 +151,7 @@ impl NamespacesArgs {
     }
 }
 
-/// Allows this process so many open files, as far as it may; how many that are, if there is a limit.
+/// Allows this process this many open files, as far as it may; how many that are, if there is a limit.
 fn descriptors(needed: u64) -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let current = current?;

@@ -1,9 +1,6 @@
 //! Addresses without the passwords in them, wherever in a text they stand: in an error, in the log, in the help.
 
-use super::known;
-
-/// Names of parameters whose values are secret.
-pub(super) const PARAMETERS: [&str; 6] = ["password=", "passwd=", "pass=", "token=", "secret=", "nkey="];
+use super::known::{self, PARAMETERS};
 
 /// How the type of an address writes user, or token, and password when it is debugged; in a string, too.
 const DEBUGGED: [(&str, &str); 4] = [

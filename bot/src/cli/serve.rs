@@ -22,8 +22,8 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
         }
         Wanted::Several(databases) => {
             let options = args.namespaces.options(args.service.options(), &databases);
-            let told = shutdown.cancelled_owned();
-            service::serve_namespaces::<Op, _, _>(nats, databases, options, || {}, told).await?
+            let stopped = shutdown.cancelled_owned();
+            service::serve_namespaces::<Op, _, _>(nats, databases, options, || {}, stopped).await?
         }
     };
     Ok(report(&served, Exit::Ok))
@@ -82,7 +82,7 @@ pub(super) fn report(served: &Served, before: Exit) -> Exit {
         (refused, "refused"),
         (expired, "dropped after their deadline"),
         (buried, "kept as dead letters"),
-        (failed, "failed, and their senders were told"),
+        (failed, "failed, and their senders were stopped"),
         (returned, "returned to the stream"),
         (overruns, "times requests came faster than they were taken"),
     ] {

@@ -22,8 +22,8 @@ pub(super) fn shutdown_with_terminal() -> CancellationToken {
 }
 
 fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -> CancellationToken {
-    let told = CancellationToken::new();
-    let tell = told.clone();
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
     tokio::spawn(async move {
         if interrupt.is_none() || terminate.is_none() {
             tracing::error!("cannot catch signals: SIGINT and SIGTERM end this process without draining");
@@ -39,10 +39,10 @@ fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -
                 None => {
                     tracing::info!("shutting down; press Ctrl-C again to exit immediately");
                     first = Some(Instant::now());
-                    tell.cancel();
+                    stopping.cancel();
                 }
                 // Some tools signal the process and its group: that is one word, said twice.
-                Some(told) if told.elapsed() < Duration::from_millis(500) => {}
+                Some(first) if first.elapsed() < Duration::from_millis(500) => {}
                 Some(_) => {
                     tracing::warn!("second signal: exiting immediately");
                     std::process::exit(130);
@@ -50,7 +50,7 @@ fn stopped_by([mut interrupt, mut terminate, mut hangup]: [Option<Signal>; 3]) -
             }
         }
     });
-    told
+    stop
 }
 
 /// What must not end a command that runs for long, from its first moment to its last: SIGHUP, SIGUSR1, SIGUSR2 and, where its

@@ -143,9 +143,13 @@ impl Definition for OutboundGet {
     const POSTGRES: Dialect = Dialect::SAME
         .statements(&[
             "INSERT INTO outbound_marks (op_id, message, at, kind)
-             SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
-             FROM host CROSS JOIN outbound_messages
-             WHERE (lease_until <= now OR lease_until > now + 3600000) AND EXISTS (SELECT 1 FROM new)",
+             SELECT ' ' || o.lease_id || ' ' || o.id, o.id, o.lease_until, 'expired'
+             FROM host CROSS JOIN LATERAL (
+                 SELECT w.id, w.lease_id, w.lease_until FROM outbound_messages w
+                 WHERE w.lease_until <= now OR w.lease_until > now + 3600000
+                 -- another claim says so, or a report comes
+                 FOR UPDATE SKIP LOCKED) o
+             WHERE EXISTS (SELECT 1 FROM new)",
             "UPDATE outbound_messages
              SET lease_id = claim.id, lease_at = claim.at, lease_until = claim.now + 30000
              FROM (
@@ -186,7 +190,8 @@ impl Definition for OutboundGet {
              FROM asked",
         )
         .checks(&[Invariant::new("outbound_messages", ON_POSTGRES)])
-        .keys(Keys::Of("SELECT 'outbound' FROM new"));
+        // It takes rows that are free at this moment, and waits for none.
+        .keys(Keys::Own);
 
     fn check(&self) -> Result<(), Invalid> {
         if let Some(username) = &self.username {

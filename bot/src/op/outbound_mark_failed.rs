@@ -39,7 +39,7 @@ impl Definition for OutboundMarkFailed {
                        SELECT o.id FROM outbound_messages o WHERE o.id = CAST(op ->> 'message_id' AS bigint)), 0), at,
                    CASE WHEN CAST(op ->> 'permanent' AS boolean) THEN 'failed' ELSE 'retry' END, op ->> 'error'
             FROM new"])
-        .keys(Keys::Of("SELECT 'outbound' FROM new"));
+        .keys(Keys::Of("SELECT op ->> 'message_id' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {
         check::optional_text("error", &self.error, check::LONG)

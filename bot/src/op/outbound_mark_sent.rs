@@ -77,6 +77,6 @@ impl Definition for OutboundMarkSent {
                    'sent'
             FROM new"])
         .sweeps(ON_POSTGRES)
-        .keys(Keys::Of("SELECT 'outbound' FROM new"));
+        .keys(Keys::Of("SELECT op ->> 'message_id' FROM new"));
 
 }

@@ -52,22 +52,6 @@ fn a_question_creates_no_database_and_an_end_leaves_one_file() {
 }
 
 #[test]
-fn option_environment_and_file_come_in_this_order_and_no_password_is_shown() {
-    let file = DbFile::new();
-    let config = file.path().with_file_name("rosey.toml");
-    std::fs::write(&config, "nats-url = \"nats://me:secret@filehost\"\n").unwrap();
-    let help = |command: &mut Command| outcome(command.args(["serve", "--help"])).1;
-    assert!(!help(&mut rosey(file.dir())).contains("secret"));
-    std::fs::write(&config, "nats-url = \"nats://filehost\"\n").unwrap();
-    assert!(help(&mut rosey(file.dir())).contains("nats://filehost"));
-    assert!(help(rosey(file.dir()).env("NATS_URL", "nats://envhost")).contains("nats://envhost"));
-    std::fs::write(&config, "nats-urk = \"x\"\n").unwrap();
-    let (code, text) = outcome(rosey(file.dir()).args(["stats"]));
-    assert_eq!(code, Some(2));
-    assert!(text.contains("nats-urk: there is no such option"), "{text}");
-}
-
-#[test]
 fn a_number_where_an_address_is_wanted_is_said_with_the_file_the_line_and_what_to_write() {
     let file = DbFile::new();
     let config = file.path().with_file_name("rosey.toml");

@@ -3,6 +3,7 @@
 //!
 //! One world at a time: each is a dozen processes.
 
+mod missing;
 mod options;
 mod random;
 mod world;

@@ -58,12 +58,12 @@ impl PlainPeer {
     }
 }
 
-async fn kill_services(options: &[&str], stream: bool) {
+async fn kill_services(options: &[&str], stream: bool, callers: u64) {
     let w = Durable::new().await;
     let mut process = ServeProcess::start_with(&w.server, &w.file, options).await;
     let nats = recognised(&w.server).await;
     let plain = if stream { Some(PlainPeer::start(&w.server).await) } else { None };
-    let mut load = Load::start(&stack(&nats, &w.file).await, 8);
+    let mut load = Load::start(&stack(&nats, &w.file).await, callers);
     let mut dice = dice(1);
     for _ in 0..rounds() {
         load.served_by_nats(dice.one_of(1..=150)).await;
@@ -102,12 +102,22 @@ async fn kill_services(options: &[&str], stream: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_on_a_stream_killed_at_any_moment_lose_nothing_and_double_nothing() {
-    kill_services(&["--jetstream", "on", "--stream-ack-wait-ms", "2000"], true).await;
+    kill_services(&["--jetstream", "on", "--stream-ack-wait-ms", "2000"], true, 8).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_without_a_stream_killed_at_any_moment_lose_nothing_and_double_nothing() {
-    kill_services(&["--jetstream", "off"], false).await;
+    kill_services(&["--jetstream", "off"], false, 8).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_on_a_stream_killed_among_bundles_lose_nothing_and_double_nothing() {
+    kill_services(&["--jetstream", "on", "--stream-ack-wait-ms", "2000"], true, 64).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn services_without_a_stream_killed_among_bundles_lose_nothing_and_double_nothing() {
+    kill_services(&["--jetstream", "off"], false, 64).await;
 }
 
 async fn kill_servers(options: ServiceOptions, stream: bool) {

@@ -9,6 +9,7 @@ mod demo;
 mod durable;
 mod ghosts;
 mod handover;
+mod irc;
 mod namespaces;
 mod outages;
 mod outbox;

@@ -253,22 +253,3 @@ async fn a_taking_over_that_fails_leaves_the_file_as_it_was_and_the_next_start_g
         assert_eq!(db.user_stats("alice").await.unwrap().unwrap().total_chat_lines, Some(120));
     }
 }
-
-#[tokio::test]
-async fn a_file_that_the_python_bot_is_writing_is_refused_and_left_alone() {
-    for mode in ["PRAGMA journal_mode = DELETE", "PRAGMA journal_mode = WAL"] {
-        let file = PythonFile::made_by(&[S4, mode]).await;
-        let before = file.shape().await;
-        let mut bot = file.file.connect().await;
-        sqlx::raw_sql("BEGIN IMMEDIATE; UPDATE user_stats SET total_chat_lines = 0")
-            .execute(&mut bot)
-            .await
-            .unwrap();
-        let options = SqliteOptions::new(&file.file.url()).unwrap();
-        let error = SqlService::<Op>::open(&options).await.unwrap_err().to_string();
-        assert!(error.contains("locked"), "{error}");
-        sqlx::raw_sql("ROLLBACK").execute(&mut bot).await.unwrap();
-        assert_eq!(file.shape().await, before);
-        taken_over(&file).await;
-    }
-}

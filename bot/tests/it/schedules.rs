@@ -97,5 +97,5 @@ pub(crate) async fn play_all(usual: u64, play: impl AsyncFn(u64, Duration, Story
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_fails_and_whenever_what_is_accepted_takes_effect_once() {
-    play_all(3, play).await;
+    play_all(5, play).await;
 }

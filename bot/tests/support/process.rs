@@ -45,7 +45,7 @@ impl ServeProcess {
         self.begin_again_with_clock(None);
     }
 
-    /// The same with a clock that is so many milliseconds ahead.
+    /// The same with a clock that is this many milliseconds ahead.
     pub(crate) fn begin_again_with_clock(&mut self, ahead: Option<i64>) {
         self.kill();
         self.running = spawn(&self.arguments, &self.dir, ahead);

@@ -190,7 +190,7 @@ impl Running {
         self.child.wait().unwrap();
     }
 
-    /// Lets no file of it grow beyond so many bytes: its disk is full. None: as large as it likes.
+    /// Lets no file of it grow beyond this many bytes: its disk is full. None: as large as it likes.
     pub(crate) fn limit_files(&self, bytes: Option<u64>) {
         let limit = bytes.map_or_else(|| "unlimited".to_owned(), |bytes| bytes.to_string());
         let arguments = [format!("--pid={}", self.id()), format!("--fsize={limit}:unlimited")];

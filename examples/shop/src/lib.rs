@@ -8,7 +8,7 @@ use eitherway::operation::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Orders so many of a thing; refused as `out_of_stock` where there are fewer.
+/// Orders a number of a thing; refused as `out_of_stock` where there are fewer.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PlaceOrder {
     /// Of what.
@@ -48,7 +48,7 @@ impl Apply for PlaceOrder {
     }
 }
 
-/// There are so many more of a thing, or fewer.
+/// The stock of a thing has changed by this number.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct StockChanged {
     /// Of what.

@@ -74,7 +74,7 @@ where
     group.bench_function(name, |bencher| bencher.iter_custom(|turns| both_threads(service, turns)));
 }
 
-/// The time of so many requests from each of two threads over a shared service.
+/// The time of this many requests from each of two threads over a shared service.
 fn both_threads<S: Service<Req> + Clone + Send + Sync>(service: &S, iterations: u64) -> Duration {
     let barrier = Barrier::new(3);
     thread::scope(|scope| {

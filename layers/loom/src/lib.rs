@@ -1,11 +1,16 @@
-//! Model checking of the breaker's state word and window and of the budget of hedges and reroutes: loom's atomics replace the real ones, and the tests
-//! below explore the interleavings of their threads.
+//! Model checking of what the layers keep in atomics: the breaker's state word and window, the budget of hedges and reroutes, the pace of
+//! hedges, and which path the log has named. Loom's atomics replace the real ones, and the tests below explore the
+//! interleavings of their threads.
 //!
 //! This is a separate crate, so that no other crate depends on loom. It is empty but for its tests: the files that they include
 //! are another package's.
 
 #![cfg(test)]
 #![allow(dead_code, unreachable_pub, reason = "files of another crate, of which the models use a part")]
+
+mod clock;
+mod hedge;
+mod path_change;
 
 mod sync {
     pub(super) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -18,39 +23,61 @@ mod state;
 #[path = "../../src/breaker/window.rs"]
 mod window;
 
+/// As `hedge` knows it.
+mod fallback {
+    pub(crate) use super::budget;
+}
+
+/// As `hedge` knows it.
+mod breaker {
+    pub(crate) use super::{handle, state};
+}
+
+mod handle;
+
+/// Runs the closures concurrently, and then `check`. Two threads are explored in every order, three in
+/// every order in which at most two of them are preempted.
+fn beside<T: 'static>(
+    state: impl Fn() -> T + Sync + Send + 'static,
+    threads: &'static [fn(&T)],
+    check: fn(&T),
+) {
+    preempted((threads.len() > 2).then_some(2), state, threads, check);
+}
+
+/// The same, in every order in which at most so many are preempted: for what takes many steps.
+fn preempted<T: 'static>(
+    most: impl Into<Option<usize>>,
+    state: impl Fn() -> T + Sync + Send + 'static,
+    threads: &'static [fn(&T)],
+    check: fn(&T),
+) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = most.into();
+    model.check(move || {
+        let state = loom::sync::Arc::new(state());
+        let spawned: Vec<_> = threads
+            .iter()
+            .map(|run| {
+                let state = loom::sync::Arc::clone(&state);
+                loom::thread::spawn(move || run(&state))
+            })
+            .collect();
+        spawned.into_iter().for_each(|thread| thread.join().expect("a thread failed"));
+        check(&state);
+    });
+}
+
 mod tests {
     use super::{
+        beside,
         budget::{Account, Budget},
         state::{AtomicState, State},
         sync::{AtomicU64, AtomicUsize, Ordering::*},
         window::{Seen, Times, Window},
     };
-    use loom::{sync::Arc, thread};
 
     fn ignore<T>(_: T) {}
-
-    /// Runs the closures concurrently, and then `check`. Two threads are explored in every order, three in
-    /// every order in which at most two of them are preempted.
-    fn beside<T: 'static>(
-        state: impl Fn() -> T + Sync + Send + 'static,
-        threads: &'static [fn(&T)],
-        check: fn(&T),
-    ) {
-        let mut model = loom::model::Builder::new();
-        model.preemption_bound = (threads.len() > 2).then_some(2);
-        model.check(move || {
-            let state = Arc::new(state());
-            let spawned: Vec<_> = threads
-                .iter()
-                .map(|run| {
-                    let state = Arc::clone(&state);
-                    thread::spawn(move || run(&state))
-                })
-                .collect();
-            spawned.into_iter().for_each(|thread| thread.join().expect("a thread failed"));
-            check(&state);
-        });
-    }
 
     /// A word in its first half-open generation.
     fn half_open() -> (AtomicState, AtomicUsize) {

@@ -1,4 +1,4 @@
-use super::{State, shared::Shared};
+use super::{shared::Shared, state::State};
 use std::{
     future::Future,
     pin::Pin,

@@ -3,14 +3,14 @@
 mod config;
 mod error;
 mod future;
-mod handle;
+pub(crate) mod handle;
 mod keyed;
 mod layer;
 #[cfg(feature = "balance")]
 mod load;
 mod permit;
 mod shared;
-mod state;
+pub(crate) mod state;
 mod waiters;
 mod window;
 

@@ -4,9 +4,9 @@
 //! `openings` locked, so that the deadline, the back-off and the word change together.
 
 use super::{
-    Config, Rejected, State,
+    Config, Rejected,
     config::Rate,
-    state::{AtomicState, Snapshot},
+    state::{AtomicState, Snapshot, State},
     sync::{AtomicU64, Ordering::Relaxed},
     waiters::Waiters,
     window::{Times, Window},
@@ -287,4 +287,33 @@ fn millis(duration: Duration) -> u64 {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_back_off_of_any_length_grows_up_to_its_cap_and_never_shrinks_again() {
+        let lengths = [
+            Duration::ZERO,
+            Duration::from_nanos(1),
+            Duration::from_secs(1),
+            Duration::MAX / 3,
+            Duration::MAX,
+        ];
+        for (first, cap) in lengths.into_iter().flat_map(|first| lengths.map(|cap| (first, cap))) {
+            let shared = Shared::new(Config::new().back_off(first, cap).jitter(0.0));
+            let mut before = shared.back_off(0);
+            assert!(first.min(cap) - before <= cap / (1 << 30), "{first:?}, {cap:?}: {before:?}");
+            for openings in (1..100).chain([u32::MAX - 1, u32::MAX]) {
+                let wait = shared.back_off(openings);
+                assert!(
+                    (before..=cap).contains(&wait),
+                    "{first:?}, {cap:?}, {openings}: {wait:?} after {before:?}"
+                );
+                before = wait;
+            }
+        }
+    }
 }

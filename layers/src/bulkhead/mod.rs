@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower_service::Service;
 
-/// Gives a service at most so many calls at once. A request waits for a slot no longer than a limit, then it is
+/// Gives a service at most a number of calls at once. A request waits for a slot no longer than a limit, then it is
 /// refused with an error made from [`Full`], and the service is not called.
 ///
 /// Around a secondary it keeps an outage of the primary from burying the service that is left. `tower`'s

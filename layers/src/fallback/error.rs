@@ -38,9 +38,15 @@ use std::{error::Error, fmt, io, time::Duration};
 pub enum FallbackError<E1, E2> {
     /// The primary failed, and the policy did not reroute its request.
     Primary(E1),
-    /// The fallback failed, and the primary has no error: it was not ready in time, it returned a response
-    /// that the policy did not accept, or the fallback refused a request that was hedged.
+    /// The fallback failed, and the primary has no error: it was not ready in time, or the fallback refused a
+    /// request that was hedged.
     Unready {
+        /// The fallback's error.
+        fallback: E2,
+    },
+    /// The primary returned a response that the policy did not accept, and the fallback failed. What the primary has
+    /// done stays done, so the class is [`Class::Unknown`] at least.
+    Unaccepted {
         /// The fallback's error.
         fallback: E2,
     },
@@ -53,7 +59,7 @@ pub enum FallbackError<E1, E2> {
     },
     /// The fallback was not ready in time, so it did not get the request.
     NotReady {
-        /// The primary's error; `None` where [`Unready`](Self::Unready) has none.
+        /// The primary's error; `None` where [`Unready`](Self::Unready) and [`Unaccepted`](Self::Unaccepted) have none.
         primary: Option<E1>,
         /// Stands for the fallback's error.
         fallback: NotReady,
@@ -61,26 +67,21 @@ pub enum FallbackError<E1, E2> {
 }
 
 impl<E1, E2> FallbackError<E1, E2> {
-    pub(crate) fn after_fallback(primary: Option<E1>, fallback: E2) -> Self {
-        match primary {
-            Some(primary) => Self::Both { primary, fallback },
-            None => Self::Unready { fallback },
-        }
-    }
-
     /// The primary's error, if there is one.
     pub const fn primary(&self) -> Option<&E1> {
         match self {
             Self::Primary(primary) | Self::Both { primary, .. } => Some(primary),
             Self::NotReady { primary, .. } => primary.as_ref(),
-            Self::Unready { .. } => None,
+            Self::Unready { .. } | Self::Unaccepted { .. } => None,
         }
     }
 
     /// The fallback's error, if it got the request or failed to become ready.
     pub const fn fallback(&self) -> Option<&E2> {
         match self {
-            Self::Unready { fallback } | Self::Both { fallback, .. } => Some(fallback),
+            Self::Unready { fallback } | Self::Unaccepted { fallback } | Self::Both { fallback, .. } => {
+                Some(fallback)
+            }
             Self::Primary(_) | Self::NotReady { .. } => None,
         }
     }
@@ -90,13 +91,14 @@ impl<E1, E2> FallbackError<E1, E2> {
     pub fn into_parts(self) -> (Option<E1>, Option<E2>) {
         match self {
             Self::Primary(primary) => (Some(primary), None),
-            Self::Unready { fallback } => (None, Some(fallback)),
+            Self::Unready { fallback } | Self::Unaccepted { fallback } => (None, Some(fallback)),
             Self::Both { primary, fallback } => (Some(primary), Some(fallback)),
             Self::NotReady { primary, .. } => (primary, None),
         }
     }
 
-    /// Converts to one error type; `both` combines two errors.
+    /// Converts to one error type; `both` combines two errors. [`NotReady`] stands for the error of a path that
+    /// has none; its class should be kept.
     pub fn unify<E>(self, both: impl FnOnce(E, E) -> E) -> E
     where
         E1: Into<E>,
@@ -106,6 +108,7 @@ impl<E1, E2> FallbackError<E1, E2> {
         match self {
             Self::Primary(primary) => primary.into(),
             Self::Unready { fallback } => fallback.into(),
+            Self::Unaccepted { fallback } => both(NotReady::UNACCEPTED.into(), fallback.into()),
             Self::Both { primary, fallback } => both(primary.into(), fallback.into()),
             Self::NotReady { primary: Some(primary), fallback } => both(primary.into(), fallback.into()),
             Self::NotReady { primary: None, fallback } => fallback.into(),
@@ -135,6 +138,7 @@ impl<E1, E2> FallbackError<E1, E2> {
         let boxed = match self {
             Self::Primary(primary) => FallbackError::Primary(primary.into()),
             Self::Unready { fallback } => FallbackError::Unready { fallback: fallback.into() },
+            Self::Unaccepted { fallback } => FallbackError::Unaccepted { fallback: fallback.into() },
             Self::Both { primary, fallback } => {
                 FallbackError::Both { primary: primary.into(), fallback: fallback.into() }
             }
@@ -167,27 +171,44 @@ impl Error for Boxed {
     }
 }
 
-/// A secondary was not ready in time: it has not got the request.
+/// Stands for the error of a path that has none: a secondary that was not ready in time, and has not got the request; or
+/// a primary whose response was not accepted ([`FallbackError::Unaccepted`]).
+///
+/// The class is [`Class::NotSent`], but [`Class::Unknown`] where the primary had served the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct NotReady {
-    after: Duration,
+    /// How long the secondary was waited for. `None`: this is the primary.
+    after: Option<Duration>,
+    /// The primary has served the request.
+    served: bool,
 }
 
 impl NotReady {
+    /// Stands for the error of a primary whose response was not accepted.
+    const UNACCEPTED: Self = Self { after: None, served: true };
+
     /// The error of a service that was not ready within this time.
     pub const fn new(after: Duration) -> Self {
-        Self { after }
+        Self { after: Some(after), served: false }
     }
 
-    /// How long it was waited for.
-    pub const fn after(&self) -> Duration {
+    /// The same, for a request that the primary had served, with a response that was not accepted.
+    pub const fn after_response(self) -> Self {
+        Self { served: true, ..self }
+    }
+
+    /// How long the secondary was waited for; `None` for a primary whose response was not accepted.
+    pub const fn after(&self) -> Option<Duration> {
         self.after
     }
 }
 
 impl fmt::Display for NotReady {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not ready within {:?}", self.after)
+        match self.after {
+            Some(after) => write!(f, "not ready within {after:?}"),
+            None => f.write_str("response not accepted"),
+        }
     }
 }
 
@@ -201,11 +222,11 @@ impl From<NotReady> for io::Error {
 
 impl Classify for NotReady {
     fn class(&self) -> Class {
-        Class::NotSent
+        if self.served { Class::Unknown } else { Class::NotSent }
     }
 
     fn is_timeout(&self) -> bool {
-        true
+        self.after.is_some()
     }
 }
 
@@ -214,9 +235,15 @@ impl<E1: fmt::Display, E2: fmt::Display> fmt::Display for FallbackError<E1, E2> 
         match self {
             Self::Primary(primary) => primary.fmt(f),
             Self::Unready { fallback } => write!(f, "primary not available; fallback: {fallback}"),
+            Self::Unaccepted { fallback } => {
+                write!(f, "primary: {}; fallback: {fallback}", NotReady::UNACCEPTED)
+            }
             Self::Both { primary, fallback } => write!(f, "primary: {primary}; fallback: {fallback}"),
             Self::NotReady { primary: Some(primary), fallback } => {
                 write!(f, "primary: {primary}; fallback: {fallback}")
+            }
+            Self::NotReady { primary: None, fallback } if fallback.served => {
+                write!(f, "primary: {}; fallback: {fallback}", NotReady::UNACCEPTED)
             }
             Self::NotReady { primary: None, fallback } => {
                 write!(f, "primary not available; fallback: {fallback}")
@@ -229,7 +256,9 @@ impl<E1: Error + 'static, E2: Error + 'static> Error for FallbackError<E1, E2> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Primary(primary) => Some(primary),
-            Self::Unready { fallback } | Self::Both { fallback, .. } => Some(fallback),
+            Self::Unready { fallback } | Self::Unaccepted { fallback } | Self::Both { fallback, .. } => {
+                Some(fallback)
+            }
             Self::NotReady { fallback, .. } => Some(fallback),
         }
     }
@@ -241,6 +270,7 @@ impl<E1: Classify, E2: Classify> Classify for FallbackError<E1, E2> {
         match self {
             Self::Primary(primary) => primary.class(),
             Self::Unready { fallback } => fallback.class(),
+            Self::Unaccepted { fallback } => NotReady::UNACCEPTED.class().max(fallback.class()),
             Self::Both { primary, fallback } => primary.class().max(fallback.class()),
             Self::NotReady { primary: Some(primary), .. } => primary.class(),
             Self::NotReady { primary: None, fallback } => fallback.class(),

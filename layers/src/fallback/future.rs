@@ -1,4 +1,4 @@
-use super::{FallbackError, NotReady, Shared};
+use super::{FallbackError, First, Shared};
 use crate::bounds::{PolicyOf, SecondTo};
 use pin_project::pin_project;
 use std::{
@@ -17,8 +17,7 @@ use tower_service::Service;
 pub struct FallbackFuture<P: Service<Req>, S: Service<Req>, C, Req> {
     #[pin]
     state: State<P::Future, S, S::Future, C, Req>,
-    /// The primary's error, kept until the secondary's result is known.
-    first: Option<P::Error>,
+    first: First<P::Error>,
 }
 
 /// Each transition drops what the previous state held: setting the state from `Primary` to `Around` drops the
@@ -51,16 +50,16 @@ enum State<PF, S, SF, C, Req> {
 impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
     #[inline(always)]
     pub(super) fn primary(call: P::Future, kept: Req, spare: Arc<Shared<S, C>>) -> Self {
-        Self { state: State::Primary { call, kept: Some((kept, spare)) }, first: None }
+        Self { state: State::Primary { call, kept: Some((kept, spare)) }, first: First::Nothing }
     }
 
     #[inline(always)]
     pub(super) fn only(call: P::Future) -> Self {
-        Self { state: State::Primary { call, kept: None }, first: None }
+        Self { state: State::Primary { call, kept: None }, first: First::Nothing }
     }
 
     #[inline(always)]
-    pub(super) fn around(first: Option<P::Error>, req: Req, spare: Arc<Shared<S, C>>) -> Self {
+    pub(super) fn around(first: First<P::Error>, req: Req, spare: Arc<Shared<S, C>>) -> Self {
         Self { state: State::Around { kept: Some((req, spare)) }, first }
     }
 }
@@ -88,7 +87,7 @@ where
                     match kept.take() {
                         Some((req, spare)) if spare.policy.reroute(&req, &result) => {
                             spare.policy.rerouted(&req, &result);
-                            *me.first = result.err();
+                            *me.first = First::of(result);
                             State::Around { kept: Some((req, spare)) }
                         }
                         _ => return Poll::Ready(result.map_err(FallbackError::Primary)),
@@ -104,22 +103,17 @@ where
                         State::Secondary { call: secondary.call(req.take().expect(FINISHED)) }
                     }
                     Poll::Ready(Err(error)) => {
-                        return Poll::Ready(Err(FallbackError::after_fallback(me.first.take(), error)));
+                        return Poll::Ready(Err(me.first.take().and(error)));
                     }
                     Poll::Pending => {
                         let Some(patience) = *patience else { return Poll::Pending };
                         ready!(timer.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx));
-                        let primary = me.first.take();
-                        return Poll::Ready(Err(FallbackError::NotReady {
-                            primary,
-                            fallback: NotReady::new(patience),
-                        }));
+                        return Poll::Ready(Err(me.first.take().and_not_ready(patience)));
                     }
                 },
                 StateProj::Secondary { call } => {
                     let result = ready!(call.poll(cx));
-                    let first = me.first.take();
-                    return Poll::Ready(result.map_err(|error| FallbackError::after_fallback(first, error)));
+                    return Poll::Ready(result.map_err(|error| me.first.take().and(error)));
                 }
             };
             me.state.set(next);

@@ -4,10 +4,11 @@ pub(crate) mod budget;
 #[cfg(feature = "metrics")]
 mod count;
 mod error;
+mod first;
 mod future;
 mod layer;
 mod limit;
-mod policy;
+pub(crate) mod policy;
 mod primary;
 
 /// The atomics of `budget`.
@@ -28,6 +29,7 @@ pub use self::{
 
 pub(crate) use self::{
     error::Boxed,
+    first::First,
     primary::{Primary, Route},
 };
 
@@ -49,7 +51,7 @@ use tower_service::Service;
 /// the next request bypasses it, and so do all later ones of this clone: a service that has failed is not polled
 /// again. A request that was to bypass it goes to it after all if it is ready by the time of `call`. Waiting with a limit allocates one timer,
 /// once per clone. The secondary is cloned, and its readiness driven, inside the future of the call that
-/// needs it, so many calls that fall back at once do not queue behind each other.
+/// needs it: calls that fall back at once do not queue behind each other.
 ///
 /// A clone that goes around a pending primary leaves what it has queued for (a permit, a slot) to others. One that is
 /// *ready* keeps what the primary has reserved, as every service does, until it is called or dropped: make clones ready
@@ -176,11 +178,11 @@ where
             Route::Failed(error) => {
                 let result = Err(error);
                 self.spare.policy.rerouted(&req, &result);
-                FallbackFuture::around(result.err(), req, Arc::clone(&self.spare))
+                FallbackFuture::around(First::of(result), req, Arc::clone(&self.spare))
             }
             Route::PrimaryNotReady => {
                 self.spare.policy.bypassed(&req);
-                FallbackFuture::around(None, req, Arc::clone(&self.spare))
+                FallbackFuture::around(First::Nothing, req, Arc::clone(&self.spare))
             }
         }
     }

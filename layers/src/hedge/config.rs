@@ -93,15 +93,17 @@ impl Config {
         self
     }
 
-    /// How long after its beginning a request is given up whose hedge has failed for a reason that concerns the primary
-    /// too ([`Hedging::concerns_both`](super::Hedging::concerns_both)), while the primary answers others. By default the
-    /// primary is waited for without a limit.
+    /// How long after its beginning a request whose hedge has failed may be given up
+    /// ([`Hedging::gives_up`](super::Hedging::gives_up)): where the reason concerns the primary too
+    /// ([`Hedging::concerns_both`](super::Hedging::concerns_both)), although the primary answers others; where it does not,
+    /// only if the primary has answered no call for so long. By default the primary is waited for without a limit, unless
+    /// the reason concerns it and it is silent.
     pub const fn patience(mut self, after: Duration) -> Self {
         self.patience = Some(bounded(after));
         self
     }
 
-    /// Sets when a primary is silent: after so many hedges in a row that the secondary has won, and if the
+    /// Sets when a primary is silent: after this many hedges in a row that the secondary has won, and if the
     /// primary has answered no call for at least this long. It should be longer than the slowest answer of a
     /// primary that is worth its use.
     pub const fn silent_after(mut self, wins: u32, lasting: Duration) -> Self {

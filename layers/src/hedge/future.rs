@@ -2,7 +2,7 @@ use super::{Spare, pace::Start};
 use crate::{
     bounds::{HedgingOf, PolicyOf, SecondTo},
     breaker::neutrally,
-    fallback::{FallbackError, NotReady},
+    fallback::{FallbackError, First},
 };
 use pin_project::pin_project;
 use std::{
@@ -34,8 +34,7 @@ pub struct HedgeFuture<P: Service<Req>, S: Service<Req>, C, H, Req> {
     /// Runs while the primary is pending and may still be hedged, or given up, and while the secondary is not ready.
     #[pin]
     timer: Option<Sleep>,
-    /// The primary's error, kept until the secondary's result is known.
-    first: Option<P::Error>,
+    first: First<P::Error>,
     /// The error of a hedge, kept until the primary's result is known.
     failed: Option<S::Error>,
     /// Whether the primary's last poll has used up the task's budget.
@@ -86,11 +85,11 @@ const FINISHED: &str = "`HedgeFuture` polled after it had finished";
 impl<P: Service<Req>, S: Service<Req>, C, H, Req> HedgeFuture<P, S, C, H, Req> {
     #[inline(always)]
     pub(super) const fn primary(call: P::Future, kept: Option<RetainedRequest<S, C, H, Req>>) -> Self {
-        Self::new(Some(call), Second::Idle, kept, None)
+        Self::new(Some(call), Second::Idle, kept, First::Nothing)
     }
 
     pub(super) const fn around(
-        first: Option<P::Error>,
+        first: First<P::Error>,
         req: Req,
         secondary: S,
         patience: Option<Duration>,
@@ -103,7 +102,7 @@ impl<P: Service<Req>, S: Service<Req>, C, H, Req> HedgeFuture<P, S, C, H, Req> {
         primary: Option<P::Future>,
         second: Second<S, S::Future, Req>,
         kept: Option<RetainedRequest<S, C, H, Req>>,
-        first: Option<P::Error>,
+        first: First<P::Error>,
     ) -> Self {
         Self { primary, second, kept, start: None, timer: None, first, failed: None, greedy: false }
     }
@@ -193,9 +192,9 @@ where
             }));
         }
         spare.policy.rerouted(&req, &result);
-        let first = result.err();
+        let first = First::of(result);
         if let Some(fallback) = self.failed.take() {
-            return Some(Err(FallbackError::after_fallback(first, fallback)));
+            return Some(Err(first.and(fallback)));
         }
         *self.first = first;
         if let Second::Idle = *self.second {
@@ -273,8 +272,7 @@ where
                         if self.primary.is_some() {
                             return Poll::Pending; // it may still answer
                         }
-                        let (primary, fallback) = (self.first.take(), NotReady::new(patience));
-                        return Poll::Ready(Err(FallbackError::NotReady { primary, fallback }));
+                        return Poll::Ready(Err(self.first.take().and_not_ready(patience)));
                     }
                 },
                 SecondProj::Running { call } => ready!(call.poll(cx)),
@@ -282,8 +280,7 @@ where
             };
             self.second.set(Second::Failed);
             if self.primary.is_none() {
-                let first = self.first.take();
-                return Poll::Ready(result.map_err(|error| FallbackError::after_fallback(first, error)));
+                return Poll::Ready(result.map_err(|error| self.first.take().and(error)));
             }
             // A hedge: the primary still runs.
             let Some((req, spare)) = self.kept else { return Poll::Pending };
@@ -299,10 +296,11 @@ where
                     Poll::Ready(Err(FallbackError::Unready { fallback }))
                 }
                 Err(fallback) => {
-                    *self.failed = Some(fallback);
                     if let (Some(start), Some(pace)) = (&*self.start, spare.hedging.pace(req)) {
-                        self.timer.set(Some(sleep_until(pace.patience(start))));
+                        let first_look = pace.patience(start, spare.hedging.concerns_both(&fallback));
+                        self.timer.set(first_look.map(sleep_until));
                     }
+                    *self.failed = Some(fallback);
                     continue;
                 }
             };

@@ -1,4 +1,4 @@
-use super::Pace;
+use super::pace::Pace;
 use crate::{Class, Classify};
 use std::time::Duration;
 
@@ -32,11 +32,15 @@ pub trait Hedging<Req, E1, E2> {
     /// Whether this error of the primary is an answer of the service behind it, which shows that it lives.
     fn answers(&self, error: &E1) -> bool;
 
-    /// Whether this error of the secondary is final, so that the primary is not waited for.
+    /// Whether this error of the secondary is final, so that the primary is not waited for. The primary has got the
+    /// request too, so the class of such an error should be the heaviest, [`Class::Rejected`].
     fn refuses(&self, error: &E2) -> bool;
 
     /// Whether this error of a hedge comes from what both paths need, such as a database that is locked: the primary
-    /// is then [given up](Self::gives_up) after [`Config::patience`](super::Config::patience) even if it answers others.
+    /// is then [given up](Self::gives_up) when it answers no call for as long as makes it silent
+    /// ([`Config::silent_after`](super::Config::silent_after)), and after [`Config::patience`](super::Config::patience)
+    /// even if it answers others. After any other error a primary may be slow and still serve the request: it is given up
+    /// only if it has answered no call for the whole patience.
     ///
     /// By default no error does.
     fn concerns_both(&self, error: &E2) -> bool {
@@ -44,9 +48,9 @@ pub trait Hedging<Req, E1, E2> {
         false
     }
 
-    /// After this error of a hedge, whether a primary that answers no call is not waited for, nor one that could serve
-    /// no better ([`concerns_both`](Self::concerns_both)); and with which error it is given up then, after `waited`. The
-    /// request was sent and may still take effect, which the error should say.
+    /// After this error of a hedge, whether a primary is not waited for that answers no call, or could serve
+    /// no better ([`concerns_both`](Self::concerns_both) says how long each takes); and with which error it is given up
+    /// then, after `waited`. The request was sent and may still take effect, which the error should say.
     ///
     /// By default it is waited for.
     fn gives_up(&self, error: &E2, waited: Duration) -> Option<E1> {

@@ -1,6 +1,5 @@
 //! The counts of a pace as metrics.
 
-use super::pace::EVENTS;
 use ::metrics::{Counter, Unit};
 use std::{fmt, sync::OnceLock};
 
@@ -8,12 +7,17 @@ use std::{fmt, sync::OnceLock};
 pub(super) struct Meter {
     prefix: &'static str,
     path: &'static str,
-    counters: OnceLock<[Counter; EVENTS.len()]>,
+    events: &'static [&'static str],
+    counters: OnceLock<Vec<Counter>>,
 }
 
 impl Meter {
-    pub(super) const fn new(prefix: &'static str, path: &'static str) -> Self {
-        Self { prefix, path, counters: OnceLock::new() }
+    pub(super) const fn new(
+        prefix: &'static str,
+        path: &'static str,
+        events: &'static [&'static str],
+    ) -> Self {
+        Self { prefix, path, events, counters: OnceLock::new() }
     }
 
     pub(super) fn count(&self, event: usize) {
@@ -24,7 +28,8 @@ impl Meter {
                 Unit::Count,
                 "Requests of a late path that were sent to the next one too, and what came of it."
             );
-            EVENTS.map(|event| ::metrics::counter!(name.clone(), "path" => self.path, "event" => event))
+            let counter = |event: &&'static str| ::metrics::counter!(name.clone(), "path" => self.path, "event" => *event);
+            self.events.iter().map(counter).collect()
         });
         counters[event].increment(1);
     }

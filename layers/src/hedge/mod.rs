@@ -2,15 +2,17 @@
 
 mod config;
 mod future;
-mod hedging;
+pub(crate) mod hedging;
 mod layer;
 #[cfg(feature = "metrics")]
 mod meter;
 mod pace;
+mod run;
 
-/// The atomics of `pace`.
+/// The atomics and the clock of `pace` and `run`.
 mod sync {
-    pub(super) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub(super) use tokio::time::Instant;
 }
 
 pub use self::{
@@ -25,7 +27,7 @@ pub use crate::fallback::Budget;
 
 use crate::{
     bounds::{HedgingOf, PolicyOf, PrimaryService, SecondTo},
-    fallback::{FallbackError, Primary, Route},
+    fallback::{FallbackError, First, Primary, Route},
 };
 use std::{
     fmt,
@@ -155,7 +157,7 @@ impl<P, S, C, H> Hedge<P, S, C, H> {
 }
 
 impl<P, S, C, H> Hedge<P, S, C, H> {
-    fn around<Req>(&self, first: Option<P::Error>, req: Req) -> HedgeFuture<P, S, C, H, Req>
+    fn around<Req>(&self, first: First<P::Error>, req: Req) -> HedgeFuture<P, S, C, H, Req>
     where
         P: PrimaryService<Req>,
         S: SecondTo<P, Req>,
@@ -190,11 +192,11 @@ where
             Route::Failed(error) => {
                 let result = Err(error);
                 self.spare.policy.rerouted(&req, &result);
-                self.around(result.err(), req)
+                self.around(First::of(result), req)
             }
             Route::PrimaryNotReady => {
                 self.spare.policy.bypassed(&req);
-                self.around(None, req)
+                self.around(First::Nothing, req)
             }
         }
     }

@@ -1,19 +1,24 @@
 //! What is known of a primary: how fast it answers, whether it answers at all, and what hedges may still cost.
+//!
+//! Atomics and clock come from `super::sync`, so that a model checker can replace them.
 
 #[cfg(feature = "metrics")]
 use super::meter::Meter;
 use super::{
     Config,
-    sync::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed},
+    run::Run,
+    sync::{
+        AtomicBool, AtomicU64, Instant,
+        Ordering::{AcqRel, Relaxed, Release},
+    },
 };
 use crate::{
-    breaker::{self, State},
+    breaker::{handle::Handle, state::State},
     fallback::budget::Account,
 };
 #[cfg(feature = "metrics")]
 use std::sync::OnceLock;
-use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{array, sync::Arc, time::Duration};
 
 /// The pace of one primary, by which its requests are hedged. Clones share it. Lock-free.
 ///
@@ -35,7 +40,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub struct Pace {
     known: Arc<Known>,
-    circuit: Option<breaker::Handle>,
+    circuit: Option<Handle>,
 }
 
 #[derive(Debug)]
@@ -49,9 +54,8 @@ struct Known {
     /// Nanoseconds since the epoch: when the estimate was last doubled for silence.
     doubled: AtomicU64,
     account: Account,
-    /// Silent hedges that the secondary has won in a row, and when the first of them began.
-    run: AtomicU32,
-    run_since: AtomicU64,
+    /// Silent hedges that the secondary has won in a row.
+    run: Run,
     /// While silent: when the next request waits for the usual delay, in nanoseconds since the epoch. 0 otherwise.
     silent_until: AtomicU64,
     /// Whether silence has opened the circuit, and no answer has come since.
@@ -90,13 +94,13 @@ const SILENCES: usize = 5;
 const OVERDUE: usize = 6;
 
 /// What is counted under each index, as metrics call it.
-pub(super) const EVENTS: [&str; 7] = ["started", "free", "denied", "won", "lost", "silence", "overdue"];
+const EVENTS: [&str; 7] = ["started", "free", "denied", "won", "lost", "silence", "overdue"];
 
 /// A request that is denied a hedge asks again after this time, or after an eighth of what it has waited, and looks for
 /// silence since then.
 const WINDOW: Duration = Duration::from_millis(15);
 
-/// One request in so many periods of silence still waits for the usual delay.
+/// One request in this many periods of silence still waits for the usual delay.
 const LOOK_AGAIN: u32 = 10;
 
 /// Bounds of the estimate.
@@ -119,11 +123,10 @@ impl Pace {
             p99: AtomicU64::new(1_000_000),
             doubled: AtomicU64::new(0),
             account: Account::new(config.budget),
-            run: AtomicU32::new(0),
-            run_since: AtomicU64::new(0),
+            run: Run::new(),
             silent_until: AtomicU64::new(0),
             tripped: AtomicBool::new(false),
-            counts: Default::default(),
+            counts: array::from_fn(|_| AtomicU64::new(0)),
             #[cfg(feature = "metrics")]
             meter: OnceLock::new(),
             config,
@@ -133,7 +136,7 @@ impl Pace {
 
     /// Opens this circuit when the primary is silent, again when it is half-open and its probe is late, and
     /// closes it when a late answer is [heard](Self::heard).
-    pub fn with_circuit(self, circuit: breaker::Handle) -> Self {
+    pub fn with_circuit(self, circuit: Handle) -> Self {
         Self { circuit: Some(circuit), ..self }
     }
 
@@ -141,7 +144,7 @@ impl Pace {
     /// `overdue`, `denied`, `won`, `lost`, `silence`: see [`Counts`]. The first name that a pace is given stays.
     #[cfg(feature = "metrics")]
     pub fn metered(self, prefix: &'static str, path: &'static str) -> Self {
-        let _ = self.known.meter.set(Meter::new(prefix, path));
+        let _ = self.known.meter.set(Meter::new(prefix, path, &EVENTS));
         self
     }
 
@@ -161,7 +164,7 @@ impl Pace {
     /// What was counted so far.
     pub fn counts(&self) -> Counts {
         let [started, free, denied, won, lost, silences, overdue] =
-            std::array::from_fn(|i| self.known.counts[i].load(Relaxed));
+            array::from_fn(|i| self.known.counts[i].load(Relaxed));
         Counts { started, free, overdue, denied, won, lost, silences }
     }
 
@@ -173,15 +176,12 @@ impl Pace {
 
     fn awake(&self) {
         let known = &*self.known;
-        // Stores only where something changes, so that the cache line stays shared.
-        if known.run.load(Relaxed) != 0 {
-            known.run.store(0, Relaxed);
-        }
+        known.run.end();
         if known.silent_until.load(Relaxed) != 0 {
             known.silent_until.store(0, Relaxed);
         }
         if known.tripped.load(Relaxed)
-            && known.tripped.swap(false, Relaxed)
+            && known.tripped.swap(false, AcqRel)
             && let Some(circuit) = &self.circuit
         {
             circuit.answered();
@@ -223,22 +223,28 @@ impl Pace {
         Ok(())
     }
 
-    /// When it may first be said of a primary whose hedge has failed that it is silent.
-    pub(super) fn patience(&self, start: &Start) -> Instant {
-        start.at + self.known.config.silence
+    /// When the primary, whose hedge has failed, may first be given up. `None`: never.
+    pub(super) fn patience(&self, start: &Start, concerns_both: bool) -> Option<Instant> {
+        let Config { silence, patience, .. } = self.known.config;
+        let after = if concerns_both { Some(silence) } else { patience };
+        after.map(|after| start.at + after)
     }
 
-    /// Whether the primary, whose hedge has failed, may be given up: it has answered no call since the last look, or
-    /// could serve no better and the patience is over. If not, the moment of the next look.
+    /// Whether the primary, whose hedge has failed, may be given up. If not, the moment of the next look.
+    ///
+    /// One that could serve no better is hopeless if it has answered no call since the last look, or if the patience is over;
+    /// any other one only if it has answered no call for as long as the patience lasts. On an idle path, a slow primary
+    /// looks like a silent one.
     pub(super) fn hopeless(&self, start: &mut Start, concerns_both: bool) -> Result<Duration, Instant> {
         let (known, now) = (&*self.known, Instant::now());
         let waited = now - start.at;
-        let limit = known.config.patience.filter(|_| concerns_both).map(|after| start.at + after);
+        let patience = known.config.patience;
+        let limit = patience.filter(|_| concerns_both).map(|after| start.at + after);
         if known.silent(start) || limit.is_some_and(|limit| limit <= now) {
             return Ok(waited);
         }
         start.answers = known.answers.load(Relaxed);
-        let again = now + WINDOW.max(waited / 8);
+        let again = now + patience.filter(|_| !concerns_both).unwrap_or_else(|| WINDOW.max(waited / 8));
         Err(limit.map_or(again, |limit| again.min(limit)))
     }
 
@@ -268,14 +274,10 @@ impl Pace {
             return;
         }
         let now = Instant::now();
-        let run = known.run.fetch_add(1, Relaxed).saturating_add(1);
-        if run == 1 {
-            known.run_since.store(known.since(start.at), Relaxed);
-        }
-        let lasting = known.since(now).saturating_sub(known.run_since.load(Relaxed));
-        let found = run >= known.config.run && lasting >= nanos(known.config.silence);
+        let (run, lasting) = known.run.lost(known.since(start.at) / 1000, known.since(now) / 1000);
+        let found = run >= known.config.run && Duration::from_micros(lasting) >= known.config.silence;
         if found {
-            known.run.store(0, Relaxed);
+            known.run.end();
             let first = known.silent_until.compare_exchange(0, known.look_again(now), Relaxed, Relaxed);
             if first.is_ok() {
                 known.count(SILENCES);
@@ -285,8 +287,9 @@ impl Pace {
             // The call that was to probe is dropped without a word. Without this, every request would probe.
             && (found || circuit.state() == State::HalfOpen)
         {
-            known.tripped.store(true, Relaxed);
             circuit.trip();
+            // Not before: an answer between the two would leave a circuit open that no later answer closes.
+            known.tripped.store(true, Release);
         }
     }
 }
@@ -355,8 +358,12 @@ impl Known {
         let p99 = self.p99.load(Relaxed);
         if !silent {
             self.p99.store((p99 + p99 / 20).min(SLOWEST), Relaxed);
-        } else if self.since(start) >= self.doubled.load(Relaxed) {
-            self.doubled.store(self.since(now), Relaxed);
+            return;
+        }
+        let doubled = self.doubled.load(Relaxed);
+        if self.since(start) >= doubled
+            && self.doubled.compare_exchange(doubled, self.since(now), Relaxed, Relaxed).is_ok()
+        {
             self.p99.store((p99 * 2).min(SLOWEST), Relaxed);
         }
     }

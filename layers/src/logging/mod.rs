@@ -6,15 +6,15 @@ mod level_callsite;
 mod path_change;
 mod rate_limit;
 mod record;
+pub(crate) mod serving_path;
 
 pub use self::{
     future::LogFuture,
     layer::LogLayer,
     level_callsite::TARGET,
-    path_change::{
-        ByResponse, Parts, PathChangeLog, PathChangeLogLayer, ServingPath, SinglePart, SwitchFuture,
-    },
+    path_change::{PathChangeLog, PathChangeLogLayer, SwitchFuture},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
+    serving_path::{ByResponse, Parts, ServingPath, SinglePart},
 };
 pub use crate::classify::Sources;
 

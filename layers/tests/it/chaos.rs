@@ -14,7 +14,7 @@ fn error() -> Error {
     Error::Of(Class::Unknown)
 }
 
-/// What became of each of so many calls: `.` well, `h` hangs, `x` fails, `d` late; and how many reached the service.
+/// What became of each of this many calls: `.` well, `h` hangs, `x` fails, `d` late; and how many reached the service.
 async fn run(layer: ChaosLayer<fn() -> Error>, calls: u64) -> (String, usize) {
     let (inner, ledger) = Strict::counting(Ok(Via(0)));
     let service = layer.layer(inner);

@@ -9,6 +9,8 @@ use eitherway_layers::{
 };
 use std::{
     convert::Infallible,
+    error::Error,
+    fmt,
     future::{pending, ready},
     io,
     time::Duration,
@@ -69,6 +71,22 @@ async fn http_requests_are_counted_by_a_closure() {
     assert!(counted);
 }
 
+/// An error of another crate with a source.
+#[derive(Debug)]
+struct Around(BoxError);
+
+impl fmt::Display for Around {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("failed")
+    }
+}
+
+impl Error for Around {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn boxed_errors_are_classified_by_what_is_in_them() {
     let boxed = |error: io::ErrorKind| BoxError::from(io::Error::from(error));
@@ -82,7 +100,22 @@ async fn boxed_errors_are_classified_by_what_is_in_them() {
         (BoxError::from("who knows"), Class::Unknown),
     ] {
         assert_eq!(error.class(), class, "{error:?}");
+        // However deep it is.
+        let deep = BoxError::from(Around(Around(error).into()));
+        assert_eq!(deep.class(), class, "{deep:?}");
     }
+    assert!(BoxError::from(Around(boxed(io::ErrorKind::TimedOut))).is_timeout());
+    // The outermost that is known decides: of the errors of two paths the heavier, whichever they end with.
+    let both = |primary: BoxError, fallback: BoxError| FallbackError::Both { primary, fallback }.boxed();
+    let (lost, open) = (|| boxed(io::ErrorKind::ConnectionReset), || BoxError::from(Rejected::new(None)));
+    for error in [both(lost(), open()), both(open(), lost()), both(both(lost(), open()), open())] {
+        assert_eq!(error.class(), Class::Unknown, "{error:?}");
+        assert_eq!(BoxError::from(Around(error)).class(), Class::Unknown);
+    }
+    assert_eq!(BoxError::from(Around(both(open(), open()))).class(), Class::NotSent);
+    // Also where the primary has served the request, and left no error.
+    let unaccepted = FallbackError::<BoxError, BoxError>::Unaccepted { fallback: open() };
+    assert_eq!(unaccepted.boxed().class(), Class::Unknown);
     assert!(boxed(io::ErrorKind::TimedOut).is_timeout());
 
     // A stack of boxed errors needs no conversion.

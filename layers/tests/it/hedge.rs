@@ -8,7 +8,7 @@ mod silence;
 
 use crate::support::{Error, Req, Via, read, strict::Strict};
 use eitherway_layers::{
-    Class, FallbackError, Hedge, HedgeExt, HedgeLayer,
+    Class, Classify, FallbackError, Hedge, HedgeExt, HedgeLayer,
     fallback::{ByClass, Idempotency},
     hedge::{self, Budget, Config, Pace},
 };

@@ -1,6 +1,8 @@
 //! The layers as their users see them. One binary; what measures allocations has one of its own, because a subscriber that another test
 //! installs makes the whole process look at its events anew.
 #![allow(clippy::unwrap_used)]
+// A call of `nesting` is as deep as its layers and what is between them.
+#![recursion_limit = "256"]
 
 #[cfg(feature = "http-body")]
 mod body;

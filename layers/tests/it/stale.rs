@@ -96,7 +96,7 @@ async fn a_failure_is_answered_with_the_last_answer_marked_with_its_age_until_it
     assert_eq!(ask(read(1)).await, Err(Error::Of(Class::Unknown)));
 }
 
-/// After so many milliseconds.
+/// After this many milliseconds.
 fn in_time(
     ms: u64,
     answer: Answer,

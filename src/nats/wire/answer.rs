@@ -106,7 +106,7 @@ pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -
 }
 
 /// The message of a cause as a header value: one line of printable text, of at most `most` bytes.
-fn one_line(cause: &Cause, most: usize) -> String {
+pub(in crate::nats) fn one_line(cause: &Cause, most: usize) -> String {
     let text = match cause {
         Cause::Failed { message, .. } => message.to_string(),
         Cause::Refused(refusal) => refusal.message.to_string(),
@@ -116,7 +116,7 @@ fn one_line(cause: &Cause, most: usize) -> String {
 }
 
 /// A header value: one line of printable text, of at most `most` bytes and 500 characters.
-fn printable(text: &str, most: usize) -> String {
+pub(in crate::nats) fn printable(text: &str, most: usize) -> String {
     let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect();
     let end = (0..=most.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or_default();
     line.truncate(end);

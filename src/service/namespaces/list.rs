@@ -47,8 +47,21 @@ struct Known {
     missing: u32,
 }
 
-/// Serves until `shutdown`; what was done by all.
-pub(super) async fn run<O, S, L>(
+/// Serves the namespaces of `stores` until `shutdown`; then each finishes what it took, as [`serve`](crate::service::serve) does.
+///
+/// A namespace is **asked for** by a request, a client's ping, or a message that waits in its stream. What has come is held while
+/// its store opens, and served then. A store is **closed** when no client has asked for `idle`: what was taken is committed and
+/// answered first, the file and its locks are given back, and the next request opens it again.
+///
+/// A store that does not open, or a service that must not start there, is tried again for as long as it is asked for, with a pause of 1 s
+/// that grows to 30 s. Requests are refused with the reason meanwhile (`unavailable`, so that clients take another path); what a
+/// stream holds waits.
+///
+/// `ready` is called once, when all that are listed can be asked for. Waits for a server for as long as that takes.
+///
+/// # Errors
+/// An address or credentials that cannot be read, or a prefix of reply subjects that cannot be answered to.
+pub async fn serve_namespaces<O, S, L>(
     nats: NatsOptions,
     stores: S,
     options: Namespaces<L>,

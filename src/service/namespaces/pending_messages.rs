@@ -3,7 +3,7 @@
 use async_nats::{Client, HeaderMap, Message};
 
 use crate::error::{Cause, Code};
-use crate::nats::names::Names;
+use crate::nats::names::{BUNDLES, Names};
 use crate::nats::wire;
 use crate::operation::{Kind, Operation};
 use crate::service::counters::Served;
@@ -18,7 +18,7 @@ pub(super) const MOST: usize = 1 << 20;
 enum Wants {
     /// That of the operation of this index, which is an event or is none.
     Operation(usize, Kind),
-    /// A sign of life, or to know what is applied.
+    /// A sign of life, or to know what is applied, or several operations.
     Sign,
     /// Nothing that would be served.
     Nothing,
@@ -141,7 +141,7 @@ fn wants(names: &Names, message: &Message) -> Wants {
     match names.operations().find(|(_, _, subject)| **subject == message.subject) {
         Some((index, spec, _)) => Wants::Operation(index, spec.kind),
         None => match names.word(&message.subject) {
-            Some("ping" | "applied") => Wants::Sign,
+            Some("ping" | "applied" | BUNDLES) => Wants::Sign,
             _ => Wants::Nothing,
         },
     }

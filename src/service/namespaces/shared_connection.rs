@@ -21,7 +21,7 @@ use crate::service::log_throttle::LogThrottle;
 use crate::service::stream::Api;
 use crate::service::subscription::flush_subscriptions;
 
-/// The connection, which is made anew when it has ended for good.
+/// The connection, which is made anew when it has ended permanently.
 pub(super) struct SharedConnection {
     nats: NatsOptions,
     troubles: Arc<LogThrottle>,

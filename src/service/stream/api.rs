@@ -101,8 +101,8 @@ pub(super) struct Cluster {
     pub(super) leader: String,
     /// Whether there is none, or one that hears no majority: it still answers for a while, with what it knew before.
     is_lost: bool,
-    /// Whether one of them is not heard.
-    is_split: bool,
+    /// Those that are not heard, by their names.
+    missing: Vec<String>,
 }
 
 /// What a server says of the servers that keep something.
@@ -116,6 +116,7 @@ struct ClusterInfo {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Replica {
+    name: String,
     offline: bool,
     current: bool,
     /// For how long nothing has come from it, in nanoseconds.
@@ -124,13 +125,16 @@ struct Replica {
 
 impl From<ClusterInfo> for Cluster {
     fn from(info: ClusterInfo) -> Self {
-        let heard = |replica: &&Replica| !replica.offline && Duration::from_nanos(replica.active) < UNHEARD;
-        let (all, heard) = (info.replicas.len(), info.replicas.iter().filter(heard).count());
+        let heard = |replica: &Replica| !replica.offline && Duration::from_nanos(replica.active) < UNHEARD;
+        let (all, heard_of) =
+            (info.replicas.len(), info.replicas.iter().filter(|replica| heard(replica)).count());
+        let is_lost = all > 0 && (info.leader.is_empty() || heard_of < all.div_ceil(2));
         // A leader that was elected since tells of one that it has never heard as if it had, this moment.
         let never = |replica: &Replica| !replica.current && replica.active <= 1;
-        let is_split = heard < all || info.replicas.iter().any(never);
-        let is_lost = all > 0 && (info.leader.is_empty() || heard < all.div_ceil(2));
-        Self { leader: info.leader, is_lost, is_split }
+        let missing = info.replicas.into_iter().filter(|replica| !heard(replica) || never(replica));
+        let mut missing: Vec<_> = missing.map(|replica| replica.name).collect();
+        missing.sort_unstable();
+        Self { leader: info.leader, is_lost, missing }
     }
 }
 
@@ -144,9 +148,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// Whether a server is missing: instances that are connected to that one may not be heard, and work all the same.
-    pub(super) const fn is_split(&self) -> bool {
-        self.is_split
+    /// The servers that are not heard, by their names, in order. Nor may the instances be that are connected to them.
+    pub(super) fn missing(&self) -> &[String] {
+        &self.missing
     }
 }
 
@@ -306,18 +310,32 @@ mod tests {
         );
         let offline = json!({ "offline": true, "active": 0 });
         assert!(!known(json!({ "leader": "a", "replicas": [offline, offline] })));
-        let split = |cluster: Value| Cluster::deserialize(cluster).expect("a cluster").is_split();
-        assert!(
-            !split(json!({})) && !split(heard(&[0.1, 1.4])) && split(heard(&[0.1, 9.0])),
-            "one is missing"
-        );
-        let here = json!({ "current": true, "active": 0 });
-        assert!(split(json!({ "leader": "a", "replicas": [offline, here] })));
-        assert!(!split(json!({ "leader": "a", "replicas": [here, here] })));
-        assert!(
-            split(json!({ "leader": "a", "replicas": [{ "current": false, "active": 0 }, here] })),
-            "not heard yet"
-        );
+    }
+
+    #[test]
+    fn the_servers_that_are_not_heard_are_known_by_their_names() {
+        let replica = |name: &str, seconds: f64, more: Value| {
+            let mut replica = json!({ "name": name, "active": (seconds * 1e9) as u64, "current": true });
+            replica.as_object_mut().expect("it is one").extend(more.as_object().cloned().unwrap_or_default());
+            replica
+        };
+        let here = replica("here", 0.1, json!({}));
+        let missing = |others: &[&Value]| {
+            let cluster = json!({ "leader": "a", "replicas": others });
+            Cluster::deserialize(cluster).expect("a cluster").missing().to_vec()
+        };
+        assert_eq!(missing(&[]), Vec::<String>::new());
+        assert_eq!(missing(&[&here, &replica("too", 1.4, json!({}))]), Vec::<String>::new());
+        for away in [
+            replica("away", 9.0, json!({})),
+            replica("away", 0.0, json!({ "offline": true })),
+            // not heard yet
+            replica("away", 0.0, json!({ "current": false })),
+        ] {
+            assert_eq!(missing(&[&away, &here]), ["away"], "{away}");
+        }
+        let [a, b] = ["a", "b"].map(|name| replica(name, 9.0, json!({})));
+        assert_eq!(missing(&[&b, &here, &a]), ["a", "b"]);
     }
 
     #[test]

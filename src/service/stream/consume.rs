@@ -10,13 +10,14 @@ use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::ack::{self, AckInfo, NAK};
 use super::api::{ApiError, ConsumerInfo};
 use super::declare::{CONSUMER, Declaration};
 use super::limits;
-use super::message::{self, AckInfo, NAK};
+use super::message;
 use super::pull::{Pull, PullEvent};
 use super::watch;
-use super::work::Work;
+use super::work::{Size, Work};
 use crate::operation::Operation;
 use crate::service::Shared;
 use crate::service::connection::Connection;
@@ -238,16 +239,17 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let Some(place) = AckInfo::of(&message, &self.declaration.name) else { return self.stray(&message) };
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let ack_wait = self.declaration.ack_wait;
-        let length = waiting::cost(&message);
-        work.begins(length);
-        if message::is_without_payload(&message) {
+        let bytes = waiting::cost(&message);
+        if ack::is_without_payload(&message) {
+            let size = Size { operations: 1, bytes };
+            work.begins(size);
             work.running.spawn(
                 async move {
-                    if let Some(message) = message::with_payload(&shared, message, &place, &stop).await {
+                    if let Some(message) = ack::with_payload(&shared, message, &place, &stop).await {
                         let begun = message::begin(&shared, message, place);
                         message::apply(&shared, (begun, free), &stop, ack_wait).await;
                     }
-                    length
+                    size
                 }
                 .in_current_span(),
             );
@@ -255,10 +257,12 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         }
         // In the order of the stream: from here on they run side by side.
         let begun = message::begin(&self.shared, message, place);
+        let size = Size { operations: begun.operations(), bytes };
+        work.begins(size);
         work.running.spawn(
             async move {
                 message::apply(&shared, (begun, free), &stop, ack_wait).await;
-                length
+                size
             }
             .in_current_span(),
         );
@@ -314,7 +318,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     pub(super) async fn give_back(&self, messages: Vec<Message>) {
         for message in messages {
             if let Some(reply) = message.reply.as_ref().filter(|_| self.is_ours(&message)) {
-                message::say(&self.shared.client, reply, NAK).await;
+                ack::say(&self.shared.client, reply, NAK).await;
             }
         }
     }

@@ -12,6 +12,7 @@ use super::settings;
 use crate::nats::names::Names;
 use crate::nats::stored;
 use crate::operation::{Kind, MAX_PAYLOAD};
+use crate::service::bundle::Bundles;
 use crate::service::options::{ServeError, Settings};
 
 /// The one consumer, shared by all instances.
@@ -32,6 +33,9 @@ pub(in crate::service) struct Declaration {
     pub(in crate::service) name: String,
     stream_tag: String,
     pub(super) subjects: Vec<String>,
+    /// The subject of bundles, which it has while all instances understand them.
+    stored_bundles: String,
+    bundles: Bundles,
     max_bytes: i64,
     /// On how many servers it is kept, if that is said.
     replicas: Option<u8>,
@@ -55,12 +59,19 @@ enum Put<'a> {
 }
 
 impl Declaration {
-    pub(in crate::service) fn new(names: &Names, database: &str, settings: &Settings) -> Self {
+    pub(in crate::service) fn new(
+        names: &Names,
+        database: &str,
+        settings: &Settings,
+        bundles: Bundles,
+    ) -> Self {
         let events = names.operations().filter(|(_, spec, _)| spec.kind == Kind::Event);
         Self {
             name: names.stream.clone(),
             stream_tag: stored::stream_tag(&names.service, database),
             subjects: events.map(|(_, _, subject)| subject.to_string()).collect(),
+            stored_bundles: names.stored_bundles.to_string(),
+            bundles,
             max_bytes: settings.stream_max_bytes.unwrap_or(-1),
             replicas: settings.stream_replicas,
             ack_wait: settings.ack_wait,
@@ -106,6 +117,44 @@ impl Declaration {
             stream[settings::REPLICAS] = replicas.into();
         }
         stream
+    }
+
+    /// The same, for a stream that is there: it has the subject of bundles if it has it already. Another instance may have given it
+    /// that, or an older one may have taken it away.
+    pub(super) fn stream_beside(&self, now: &Value) -> Value {
+        let mut stream = self.stream();
+        if self.bundles.are_taken() && now["subjects"] == json!(self.with_bundles()) {
+            stream["subjects"].clone_from(&now["subjects"]);
+        }
+        stream
+    }
+
+    fn with_bundles(&self) -> Vec<&str> {
+        let bundles = Some(self.stored_bundles.as_str()).filter(|_| !self.is_closed());
+        self.subjects.iter().map(String::as_str).chain(bundles).collect()
+    }
+
+    /// Takes note of whether the stream has the subject of bundles.
+    pub(super) fn note_bundles(&self, now: &Value) {
+        if now["subjects"] != json!(self.with_bundles()) {
+            self.bundles.set_stored(false);
+        }
+    }
+
+    /// Gives the stream the subject of bundles, unless it has it.
+    pub(in crate::service) async fn take_bundles(&self, api: &Api) -> Result<(), ApiError> {
+        let info = api.stream(&self.name).await?;
+        if !self.is_ours(&info) {
+            return Ok(());
+        }
+        let with = json!(self.with_bundles());
+        if info.settings["subjects"] != with {
+            let mut right = settings::right(&info.settings, &self.stream());
+            right["subjects"] = with;
+            api.update_stream(&self.name, &right).await?;
+        }
+        self.bundles.set_stored(true);
+        Ok(())
     }
 
     pub(super) fn consumer(&self) -> Value {
@@ -175,7 +224,7 @@ impl Declaration {
             let put = match what {
                 Put::Stream(None) => api.create_stream(&self.name, &self.stream()).await.map(|()| None),
                 Put::Stream(Some(info)) => {
-                    let right = settings::right(&info.settings, &self.stream());
+                    let right = settings::right(&info.settings, &self.stream_beside(&info.settings));
                     api.update_stream(&self.name, &right).await.map(|()| None)
                 }
                 Put::Consumer => api.put_consumer(&self.name, CONSUMER, &self.consumer()).await.map(Some),
@@ -216,7 +265,7 @@ impl Declaration {
                     }
                     // What it holds is to be applied in any case; what is wrong with it is watched.
                     Err(e @ ApiError::Refused { .. })
-                        if info.settings["subjects"] == json!(self.subjects) =>
+                        if info.settings["subjects"] == self.stream_beside(&info.settings)["subjects"] =>
                     {
                         let help = limits::forbids(&e).map(|help| format!(". To change that, {help}"));
                         let help = help.unwrap_or_default();
@@ -240,7 +289,7 @@ impl Declaration {
 
     /// Puts the stream's settings right, and says which were not.
     pub(super) async fn repair(&self, api: &Api, info: &StreamInfo) -> Result<Vec<String>, ApiError> {
-        let differing = settings::of_stream(&info.settings, &self.stream());
+        let differing = settings::of_stream(&info.settings, &self.stream_beside(&info.settings));
         if !differing.is_empty() {
             self.put(api, Put::Stream(Some(info))).await?;
         }
@@ -255,7 +304,9 @@ impl Declaration {
     /// Whether exactly these settings differ still.
     pub(super) async fn unchanged(&self, api: &Api, wrong: &[String]) -> bool {
         let differing = api.stream(&self.name).await;
-        differing.is_ok_and(|info| settings::of_stream(&info.settings, &self.stream()) == wrong)
+        differing.is_ok_and(|info| {
+            settings::of_stream(&info.settings, &self.stream_beside(&info.settings)) == wrong
+        })
     }
 
     /// The consumer, as it has to be. One that cannot be changed is replaced: what it had handed out is handed out again,

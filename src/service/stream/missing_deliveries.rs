@@ -19,14 +19,35 @@ use crate::service::received::{Received, Share, Shares, UpTo};
 /// ended may have acknowledged events that it has not reported.
 const SETTLED: u32 = 3;
 
+/// The same, while messages are delivered again: one that an instance works on for long is delivered to another one as well, which may
+/// look at it long after it is acknowledged. As long as it finds more of those, fewer are missing each time.
+const SETTLED_AGAIN: u32 = 6;
+
 /// What is known from one look to the next.
 #[derive(Debug, Default)]
 pub(super) struct MissingDeliveries {
     base: Option<Base>,
     /// Where deliveries are missing, until that is confirmed.
-    doubt: Option<u64>,
+    doubt: Option<Doubt>,
     /// How many were missing in all when that was last said.
     said: u64,
+}
+
+/// What is missing for certain, if no other instance works on this database.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) missing: Missing,
+    pub(super) among: ComparedInstances,
+    /// From where on it is compared once that was said.
+    then: Base,
+}
+
+#[derive(Debug)]
+struct Doubt {
+    up_to: u64,
+    missing: u64,
+    /// For how many rounds it has been confirmed.
+    rounds: u32,
 }
 
 #[derive(Debug)]
@@ -58,20 +79,30 @@ pub(super) struct Missing {
 }
 
 impl MissingDeliveries {
-    /// Compares what the instances have received with what the consumer has handed out. `own`: this instance.
-    pub(super) fn look(
-        &mut self,
-        consumer: &ConsumerInfo,
-        received: &Received,
-        own: &str,
-    ) -> Option<(Missing, ComparedInstances)> {
+    /// Compares what the instances have received with what the consumer has handed out. `own`: this instance. What is found is found
+    /// again until it is [said](Self::said).
+    pub(super) fn look(&mut self, consumer: &ConsumerInfo, received: &Received, own: &str) -> Option<Found> {
         let last = consumer.delivered.consumer_seq;
         let answers = received.answers();
         let took = answers.and_then(|(up_to, shares)| self.compare(up_to, shares, last, received, own));
-        let counts = self.base.as_ref().is_some_and(|base| base.rounds >= SETTLED);
-        let delivery = if counts { self.doubt.unwrap_or(consumer.ack_floor.consumer_seq) } else { last };
+        let delivery =
+            if self.compares() { self.doubtful().unwrap_or(consumer.ack_floor.consumer_seq) } else { last };
         received.ask(Some(UpTo { consumer: consumer.created.clone(), delivery }));
         took
+    }
+
+    /// Whether the instances are known for long enough.
+    pub(super) fn compares(&self) -> bool {
+        self.base.as_ref().is_some_and(|base| base.rounds >= SETTLED)
+    }
+
+    fn doubtful(&self) -> Option<u64> {
+        self.doubt.as_ref().map(|doubt| doubt.up_to)
+    }
+
+    /// What was found is said: what is missing later is compared from here on.
+    pub(super) fn said(&mut self, found: Found) {
+        *self = Self { base: Some(found.then), doubt: None, said: found.missing.count };
     }
 
     /// Begins anew.
@@ -88,7 +119,7 @@ impl MissingDeliveries {
         last: u64,
         received: &Received,
         own: &str,
-    ) -> Option<(Missing, ComparedInstances)> {
+    ) -> Option<Found> {
         let known = shares.contains_key(own) && shares.values().all(Option::is_some);
         let base = self
             .base
@@ -110,7 +141,7 @@ impl MissingDeliveries {
             // What is not acknowledged yet was handed out before these instances were the same ones.
             return None;
         }
-        if self.doubt.is_some_and(|doubt| doubt != up_to.delivery) {
+        if self.doubt.as_ref().is_some_and(|doubt| doubt.up_to != up_to.delivery) {
             // The answer to an earlier question: the one that confirms the doubt, or ends it, is on its way.
             return None;
         }
@@ -128,16 +159,19 @@ impl MissingDeliveries {
             return None;
         }
         // A delivery may be on its way yet.
-        if self.doubt.take().is_none() {
-            self.doubt = Some(up_to.delivery);
+        let rounds = match &self.doubt {
+            Some(doubt) if again == 0 || doubt.missing == missing => doubt.rounds + 1,
+            _ => 0,
+        };
+        self.doubt = Some(Doubt { up_to: up_to.delivery, missing, rounds });
+        if rounds < if again == 0 { 1 } else { SETTLED_AGAIN } {
             return None;
         }
-        self.said += missing;
         let alone = shares.len() == 1;
         let between = if alone { received.gaps(base.up_to.delivery, up_to.delivery) } else { (None, None) };
         let among = ComparedInstances { instances: shares.keys().cloned().collect(), since: base.since };
-        (base.up_to, base.shares) = (up_to, shares);
-        Some((Missing { count: self.said, between }, among))
+        let then = Base { up_to, shares, rounds: base.rounds, behind: base.behind, since: base.since };
+        Some(Found { missing: Missing { count: self.said + missing, between }, among, then })
     }
 }
 
@@ -193,7 +227,18 @@ mod tests {
         }
         let ack_floor = Sequence { consumer_seq: floor, stream_seq: floor };
         let consumer = ConsumerInfo { ack_floor, delivered: ack_floor, ..ConsumerInfo::default() };
-        elsewhere.look(&consumer, received, "a").map(|(took, _)| took.count)
+        look_and_say(elsewhere, &consumer, received)
+    }
+
+    fn look_and_say(
+        elsewhere: &mut MissingDeliveries,
+        consumer: &ConsumerInfo,
+        received: &Received,
+    ) -> Option<u64> {
+        let found = elsewhere.look(consumer, received, "a")?;
+        let count = found.missing.count;
+        elsewhere.said(found);
+        Some(count)
     }
 
     fn settled(shares: &[(&str, Option<Share>)], floor: u64) -> (MissingDeliveries, Received) {
@@ -218,6 +263,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_found_and_not_said_yet_is_found_again_unless_another_instance_turns_up() {
+        let find =
+            |elsewhere: &mut MissingDeliveries, received: &Received, shares: &[(&str, Option<Share>)]| {
+                let answers = shares.iter().map(|(id, share)| ((*id).to_owned(), *share)).collect();
+                received.answered(received.asked().expect("it asks"), answers);
+                let ack_floor = Sequence { consumer_seq: 20, stream_seq: 20 };
+                let consumer = ConsumerInfo { ack_floor, delivered: ack_floor, ..ConsumerInfo::default() };
+                elsewhere.look(&consumer, received, "a")
+            };
+        let one = ("a", Some(share(1, 6, 0)));
+        for other in [None, Some(("b", Some(share(2, 14, 0))))] {
+            let (mut elsewhere, received) = settled(&[one], 10);
+            let looks = (0..4).filter_map(|_| find(&mut elsewhere, &received, &[one]));
+            assert_eq!(looks.map(|found| found.missing.count).collect::<Vec<_>>(), [10, 10]);
+            let now: Vec<_> = [Some(one), other].into_iter().flatten().collect();
+            let found = find(&mut elsewhere, &received, &now);
+            assert_eq!(found.is_some(), other.is_none());
+            found.into_iter().for_each(|found| elsewhere.said(found));
+            assert!((0..6).all(|_| find(&mut elsewhere, &received, &now).is_none()), "{other:?}");
+        }
+    }
+
+    #[test]
     fn what_no_instance_has_received_is_said_while_events_keep_coming() {
         let (mut elsewhere, received) = settled(&[("a", Some(share(1, 10, 0)))], 10);
         // Each answer is to what was asked a look earlier, and the floor moves from one look to the next.
@@ -230,7 +298,7 @@ mod tests {
             }
             let ack_floor = Sequence { consumer_seq: floor, stream_seq: floor };
             let consumer = ConsumerInfo { ack_floor, ..ConsumerInfo::default() };
-            said.extend(elsewhere.look(&consumer, &received, "a").map(|(took, _)| took.count));
+            said.extend(look_and_say(&mut elsewhere, &consumer, &received));
         }
         assert_eq!(said, [3]);
     }
@@ -247,7 +315,7 @@ mod tests {
             let place = |seq| Sequence { consumer_seq: seq, stream_seq: seq };
             let consumer =
                 ConsumerInfo { ack_floor: place(floor), delivered: place(last), ..ConsumerInfo::default() };
-            elsewhere.look(&consumer, &received, "a").map(|(took, _)| took.count)
+            look_and_say(elsewhere, &consumer, &received)
         };
         for _ in 0..8 {
             assert_eq!(look(&mut elsewhere, 10, 20, share(1, 0, 0)), None);
@@ -265,6 +333,26 @@ mod tests {
         assert_eq!(round(&mut elsewhere, &received, 20, &[("a", Some(share(1, 10, 0)))]), None);
         let now = [("a", Some(share(1, 15, 5)))];
         assert!((0..6).all(|_| round(&mut elsewhere, &received, 20, &now).is_none()));
+    }
+
+    #[test]
+    fn what_is_delivered_again_and_looked_at_late_did_not_go_elsewhere() {
+        let one = |count, again| [("a", Some(share(1, count, again)))];
+        // One delivery has come again already, and the others come late.
+        let (mut elsewhere, received) = settled(&one(10, 0), 10);
+        round(&mut elsewhere, &received, 20, &one(10, 0));
+        for count in [12, 13, 14, 15, 16, 17, 18, 19] {
+            assert!(
+                (0..2).all(|_| round(&mut elsewhere, &received, 20, &one(count, 1)).is_none()),
+                "{count}"
+            );
+        }
+        // What does not come went elsewhere.
+        let (mut elsewhere, received) = settled(&one(10, 0), 10);
+        round(&mut elsewhere, &received, 20, &one(10, 0));
+        let said: Vec<_> =
+            (0..12).filter_map(|_| round(&mut elsewhere, &received, 20, &one(16, 1))).collect();
+        assert_eq!(said, [3]);
     }
 
     #[test]

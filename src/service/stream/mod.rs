@@ -1,6 +1,8 @@
 //! The stream: declared, emptied into the database message by message, watched.
 
+mod ack;
 mod api;
+mod attempt;
 mod close;
 mod consume;
 mod consumer_replacement;
@@ -8,6 +10,7 @@ mod declare;
 mod limits;
 mod message;
 mod missing_deliveries;
+mod other_programs;
 mod overlap;
 mod plan;
 mod pull;
@@ -17,6 +20,7 @@ mod reasons;
 mod removed_messages;
 mod repair;
 mod settings;
+mod split;
 mod walk;
 mod watch;
 mod work;

@@ -8,9 +8,9 @@ use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::ack::AckInfo;
 use super::api::{Api, ApiError, MESSAGE_NOT_FOUND};
 use super::declare::CONSUMER;
-use super::message::AckInfo;
 use crate::nats::unreadable;
 use crate::rfc3339;
 

@@ -105,6 +105,14 @@ pub(super) fn unknown(stream: &str, since: Duration, error: &ApiError) -> String
     )
 }
 
+/// That it is not known whether another program takes what is ours.
+pub(super) fn unknown_others(stream: &str, since: Duration, why: &str) -> String {
+    format!(
+        "whether another program takes events from the consumer {CONSUMER:?} of the stream {stream:?} has not been known for {} s: {why}",
+        since.as_secs()
+    )
+}
+
 /// That the consumer was replaced because of what another program held.
 pub(super) fn held(stream: &str, held: u64, since: Duration) -> String {
     format!(

@@ -20,7 +20,7 @@ use super::api::{ConsumerInfo, StreamInfo, StreamState};
 /// For how long after a change by hand what is pending may be counted wrongly.
 const UNSURE: Duration = Duration::from_secs(15);
 
-/// After so many looks at which nothing has changed no message is on its way.
+/// After this many looks at which nothing has changed no message is on its way.
 const QUIET: u32 = 5;
 
 /// The numbers of the last look.

@@ -28,7 +28,8 @@ impl Watch {
                 format!("the stream {name:?} {is}, and no server takes that back: {meaning}"),
             );
         }
-        let mut wrong = settings::of_stream(&stream.settings, &declaration.stream());
+        declaration.note_bundles(&stream.settings);
+        let mut wrong = settings::of_stream(&stream.settings, &declaration.stream_beside(&stream.settings));
         // A stream of an older version takes more: that waits for the next declaration.
         let size = |settings: &Value| settings["max_msg_size"].as_i64().filter(|size| *size > 0);
         let smaller =

@@ -14,7 +14,7 @@ use super::consume::{Consume, Ended};
 use super::declare::CONSUMER;
 use super::message;
 use super::raw::{Raw, Reader};
-use super::work::Work;
+use super::work::{Size, Work};
 use crate::error::{Cause, Code};
 use crate::headers::{DROPPED, MSG_ID, OPERATION_ID, UNREAD};
 use crate::nats::unreadable;
@@ -151,15 +151,16 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
         let (ack_wait, stream) = (self.declaration.ack_wait, self.declaration.name.clone());
         let (place, message) = (raw.place.clone(), raw.message(headers));
-        let (length, sequence) = (waiting::cost(&message), place.sequence);
-        work.begins(length);
+        let (bytes, sequence) = (waiting::cost(&message), place.sequence);
         let begun = message::begin(&shared, message, place);
+        let size = Size { operations: begun.operations(), bytes };
+        work.begins(size);
         work.running.spawn(
             async move {
                 if message::apply(&shared, (begun, None), &stop, ack_wait).await {
                     remove(&shared.api, &stream, sequence).await;
                 }
-                length
+                size
             }
             .in_current_span(),
         );

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::api::{ConsumerInfo, StreamInfo, StreamState};
 use super::consumer_replacement::{Asked, ConsumerReplacement};
 use super::declare::{CONSUMER, Declaration};
-use super::missing_deliveries::MissingDeliveries;
+use super::other_programs::OtherPrograms;
 use super::reasons::{self, events, lost, reason, unknown};
 use super::removed_messages::RemovedMessages;
 use super::settings;
@@ -23,8 +23,6 @@ use crate::store::Store;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long the database may take to say which instances there were.
-const LIMIT: Duration = Duration::from_secs(1);
 /// How long a change by hand is shown after it was put right.
 const SHOWN: Duration = Duration::from_secs(10);
 
@@ -49,7 +47,7 @@ pub(super) struct Watch {
     /// Which servers of a cluster answered for stream and consumer.
     leaders: (String, String),
     gone: RemovedMessages,
-    elsewhere: MissingDeliveries,
+    others: OtherPrograms,
     replacement: ConsumerReplacement,
     asked: Asked,
     passed: ConsumerReplacement,
@@ -97,7 +95,7 @@ impl Watch {
             // What a server knows after its crash may be older than what it told before; and what it handed out before, it hands out
             // again only after the whole of `ack_wait`.
             self.gone.forget();
-            self.elsewhere.forget(&shared.progress.received);
+            self.others.interrupted(&shared.progress.received);
             (self.first, self.silent) = (None, None);
             if !connection.up {
                 return found;
@@ -140,6 +138,7 @@ impl Watch {
             }
             Err(e) => {
                 self.unsure(shared);
+                self.others.interrupted(&shared.progress.received);
                 // Nothing was handed out meanwhile.
                 self.ends.clear();
                 let since = self.silent.get_or_insert_with(Instant::now).elapsed();
@@ -159,7 +158,7 @@ impl Watch {
     fn unsure<O: Operation, D: Store<O>>(&mut self, shared: &Shared<O, D>) {
         self.first = None;
         self.gone.changed();
-        self.elsewhere.forget(&shared.progress.received);
+        self.others.forget(&shared.progress.received);
     }
 
     async fn found<O: Operation, D: Store<O>>(
@@ -201,12 +200,13 @@ impl Watch {
         if shared.progress.is_walking() {
             // What is taken out then is never handed out.
             self.gone.forget();
-            self.elsewhere.forget(&shared.progress.received);
         } else if let Some(went) = self.gone.look(&before, &stream, counts, acknowledged) {
             self.show("gone", lost(name, went));
         }
         if let Some(consumer) = &consumer {
-            self.taken_elsewhere(shared, declaration, consumer).await;
+            let said = self.others.look(shared, declaration, consumer).await;
+            said.took.into_iter().for_each(|took| self.show("elsewhere", took));
+            found.extend(said.unknown.map(|unknown| (format!("{PREFIX}others"), unknown)));
         }
         self.stream_settings(shared, declaration, &stream, found).await;
         if let Some(wrong) = wrong {
@@ -280,31 +280,6 @@ impl Watch {
         Some((now - since + PATIENCE, moves))
     }
 
-    /// What another program took from our consumer and acknowledged.
-    async fn taken_elsewhere<O: Operation, D: Store<O>>(
-        &mut self,
-        shared: &Shared<O, D>,
-        declaration: &Declaration,
-        consumer: &ConsumerInfo,
-    ) {
-        let (received, own) = (&shared.progress.received, shared.instance.id.as_str());
-        if shared.progress.is_walking() {
-            return;
-        }
-        // One that is connected to a missing server is not heard, and may take events the moment that server is back.
-        if consumer.cluster.is_split() {
-            return self.elsewhere.forget(received);
-        }
-        let Some((took, among)) = self.elsewhere.look(consumer, received, own) else { return };
-        // An instance that came and ended between two looks may have applied them.
-        match time::timeout(LIMIT, shared.db.started_since(among.since)).await {
-            Ok(Ok(started)) if started.iter().all(|id| among.instances.contains(id)) => {
-                self.show("elsewhere", took.sentence(&declaration.name, CONSUMER));
-            }
-            _ => self.elsewhere.forget(received),
-        }
-    }
-
     /// Takes back what another program was handed out and holds for longer than it may: all that the queue holds is handed out
     /// again, and the ledger knows what is applied.
     async fn take_back<O: Operation, D: Store<O>>(
@@ -323,7 +298,8 @@ impl Watch {
             || worked.is_some_and(|(_, time)| time >= PATIENCE)
             || shared.troubles.denials.publish(denied::ACKS);
         let left = consumer.paused || stream.is_sealed() || shared.connection.borrow().lame;
-        let since = self.asked.look(at, consumer.num_waiting > 0 && !consumer.cluster.is_split());
+        let since =
+            self.asked.look(at, consumer.num_waiting > 0 && self.others.hears_all(declaration.ack_wait));
         if held == 0
             || !handed_out
             || own

@@ -11,10 +11,10 @@ use super::pull_limits::Limits;
 /// What is being worked on.
 #[derive(Debug, Default)]
 pub(super) struct Work {
-    /// Each answers the bytes that it had.
-    pub(super) running: JoinSet<usize>,
-    /// The bytes of all of these.
-    bytes: usize,
+    /// Each answers what it took.
+    pub(super) running: JoinSet<Size>,
+    /// What all of these take.
+    size: Size,
     pub(super) alone: VecDeque<Message>,
     /// Whether one is tried alone now.
     pub(super) is_alone: bool,
@@ -32,22 +32,32 @@ pub(super) struct Work {
     pub(super) unread: Option<Instant>,
 }
 
+/// What a message takes of the limits.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Size {
+    pub(super) operations: usize,
+    pub(super) bytes: usize,
+}
+
 /// How many bytes of messages are worked on at once, beside their number.
 const BYTES: usize = 4 << 20;
 
 impl Work {
     pub(super) fn has_room(&self, in_flight: usize) -> bool {
-        self.running.len() < in_flight && self.bytes < BYTES
+        self.size.operations < in_flight && self.size.bytes < BYTES
     }
 
-    pub(super) fn begins(&mut self, length: usize) {
-        self.bytes += length;
+    pub(super) fn begins(&mut self, size: Size) {
+        self.size.operations += size.operations;
+        self.size.bytes += size.bytes;
     }
 
-    pub(super) fn ended(&mut self, ended: Result<usize, JoinError>) {
-        self.bytes = self.bytes.saturating_sub(ended.unwrap_or_default());
+    pub(super) fn ended(&mut self, ended: Result<Size, JoinError>) {
+        let ended = ended.unwrap_or_default();
+        self.size.operations = self.size.operations.saturating_sub(ended.operations);
+        self.size.bytes = self.size.bytes.saturating_sub(ended.bytes);
         if self.running.is_empty() {
-            self.bytes = 0;
+            self.size = Size::default();
         }
     }
 

@@ -16,11 +16,8 @@ use crate::sql::sqlite::{self, SqliteOptions};
 use crate::sql::verify;
 
 /// Scans that are meant: whose, of what, and why that does no harm.
-const MEANT: [(&str, &str, &str); 1] = [(
-    "ledger found",
-    "SCAN ledger",
-    "stops after the first so many, in the order in which they were applied",
-)];
+const MEANT: [(&str, &str, &str); 1] =
+    [("ledger found", "SCAN ledger", "stops at its limit, in the order in which they were applied")];
 
 async fn migrated() -> (TempDir, sqlite::Opened) {
     let dir = tempfile::tempdir().expect("a folder");

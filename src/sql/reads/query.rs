@@ -34,7 +34,7 @@ impl QuerySql {
         Self { alone, together: None, is_shared: false }
     }
 
-    /// The statement for many questions, if an answer of so many columns allows one; whether SQLite takes it is to be tried.
+    /// The statement for many questions, if an answer with this many columns allows one; whether SQLite takes it is to be tried.
     ///
     /// Each line of what it answers is the place of a question, how many entries were left out, and the answer, if there is one.
     pub(in crate::sql) fn together(answer: &str, columns: i64) -> Option<String> {
@@ -61,7 +61,7 @@ impl QuerySql {
 /// An answer as JSON, if there is one, and how many entries the statement has left out.
 pub(super) type Found = (Option<String>, u64);
 
-/// The answers of so many questions; none where a question is to be asked alone. None at all where they are not what they
+/// The answers of this many questions; none where a question is to be asked alone. None at all where they are not what they
 /// should be: an answer has a line feed in it.
 pub(super) fn lines(text: &str, count: usize) -> Option<Vec<Option<Found>>> {
     let mut found = vec![None; count];

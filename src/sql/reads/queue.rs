@@ -20,7 +20,7 @@ const MOST_BYTES: usize = 1 << 20;
 /// A group that is over in less may be larger the next time; one that takes longer than the second, smaller.
 const SHORT: Duration = Duration::from_millis(4);
 const LONG: Duration = Duration::from_millis(16);
-/// After a group that took this long, so many questions are asked alone: one of it may be slow, and all waited for it.
+/// After a group that took this long, this many questions are asked alone: one of it may be slow, and all waited for it.
 const TOO_LONG: Duration = Duration::from_millis(100);
 const ALONE: u32 = 256;
 /// How many may wait until it is looked who of them has gone.
@@ -198,7 +198,7 @@ impl Queue {
         None
     }
 
-    /// What comes of a group: its questions are asked again, each in a group of at most so many.
+    /// What comes of a group: its questions are asked again, each in a group of at most this many.
     pub(super) fn again(&mut self, index: usize, group: impl IntoIterator<Item = Waiting>, within: usize) {
         for waiting in group {
             let place = waiting.place;

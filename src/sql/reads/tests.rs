@@ -1,5 +1,8 @@
 //! What waits for a reader, while the test has all of them.
 
+mod queue;
+mod trouble;
+
 use std::time::Duration;
 
 use sqlx::ConnectOptions;
@@ -241,47 +244,6 @@ async fn who_goes_in_the_middle_of_a_read_makes_room_for_those_who_wait() {
 }
 
 #[tokio::test]
-async fn a_question_waits_for_a_reader_no_longer_than_its_deadline() {
-    let file = File::new(&[LOOK_UP], 1).await;
-    let held = file.hold().await;
-    let soon = Some(Deadline::after(Duration::from_millis(30)));
-    let [late, unasked, waits] = [soon, soon, None].map(|deadline| file.ask(0, of("a"), deadline));
-    assert_eq!(
-        tokio::time::timeout(SOON, late).await.expect("in time").expect_err("late").code(),
-        Code::EXPIRED
-    );
-    drop(held);
-    assert_eq!(json(waits).await.as_deref(), Some("1"));
-    let mut unasked = unasked;
-    assert_eq!(assert_ready!(unasked.poll()).expect_err("late, too").code(), Code::EXPIRED);
-}
-
-#[tokio::test]
-async fn a_reader_that_is_stuck_keeps_no_one_waiting() {
-    let file = File::new(&[PERHAPS_LONG, LOOK_UP], 2).await;
-    file.idle().await;
-    let stuck = file.ask(0, ENDLESS, None);
-    for n in 0..20 {
-        let (same, other) = tokio::join!(file.json(0, format!(r#"{{"n":{n}}}"#)), file.json(1, of("a")));
-        assert_eq!((same.as_deref(), other.as_deref()), (Some("1"), Some("1")));
-    }
-    drop(stuck);
-}
-
-#[tokio::test]
-async fn those_who_wait_are_told_when_the_file_is_closed() {
-    let file = File::new(&[LOOK_UP], 1).await;
-    let held = file.hold().await;
-    let waits = file.ask(0, of("a"), None);
-    let pool = file.pool.clone();
-    let closing = tokio::spawn(async move { pool.close().await });
-    let told = tokio::time::timeout(SOON, waits).await.expect("at once");
-    assert_eq!(told.expect_err("it is closed").code(), Code::DATABASE);
-    drop(held);
-    closing.await.expect("closed");
-}
-
-#[tokio::test]
 async fn who_needs_a_reader_itself_gets_one_however_much_waits() {
     const MANY: usize = 1000;
     let file = File::new(&[PERHAPS_LONG], 1).await;
@@ -314,123 +276,6 @@ async fn what_is_asked_again_is_asked_by_all_readers_that_are_free() {
 }
 
 #[tokio::test]
-async fn what_has_waited_as_long_as_for_a_connection_is_told_so() {
-    let file = File::with(&[PERHAPS_LONG], 1, Duration::from_millis(300)).await;
-    let reads = file.ask(0, r#"{"long":6000000}"#, None);
-    let waits = file.ask(0, "{}", None);
-    let (read, late) = tokio::join!(reads, waits);
-    assert_eq!(read.expect("an answer").json.expect("JSON").as_str(), "1");
-    let late = late.expect_err("it has waited for too long");
-    assert!(late.to_string().contains(&sqlx::Error::PoolTimedOut.to_string()), "{late}");
-    assert_eq!(file.json(0, "{}").await.as_deref(), Some("1"));
-}
-
-#[tokio::test]
-async fn a_reader_is_at_work_for_who_has_gone_until_sqlite_is_through() {
-    let file = File::new(&[PERHAPS_LONG], 3).await;
-    file.idle().await;
-    for _ in 0..2 {
-        drop(file.ask(0, LONG, None));
-    }
-    let is_free = async || {
-        tokio::task::yield_now().await;
-        file.reads.queue.lock().is_free(0)
-    };
-    for _ in 0..10 {
-        assert!(!is_free().await, "the third reader is for others");
-    }
-    while !is_free().await {}
-}
-
-#[tokio::test]
-async fn a_reader_that_never_answers_who_has_gone_is_replaced() {
-    let file = File::new(&[PERHAPS_LONG], 1).await;
-    drop(file.ask(0, ENDLESS, None));
-    tokio::time::pause();
-    tokio::time::sleep(Duration::from_secs(11)).await;
-    tokio::time::resume();
-    assert_eq!(file.json(0, "{}").await.as_deref(), Some("1"));
-}
-
-#[test]
-fn a_group_that_meets_a_damaged_page_is_asked_one_by_one_and_one_that_meets_a_lock_is_not() {
-    for (code, of_one) in [
-        // ERROR, NOMEM, IOERR and one of its kinds, CORRUPT, TOOBIG, NOTADB
-        ([1, 7, 10, 266, 11, 18, 26].as_slice(), true),
-        // BUSY and one of its kinds, LOCKED, READONLY, FULL, CANTOPEN, PROTOCOL
-        ([5, 517, 6, 8, 13, 14, 15].as_slice(), false),
-    ]
-    .into_iter()
-    .flat_map(|(codes, of_one)| codes.iter().map(move |code| (*code, of_one)))
-    {
-        assert_eq!(is_of_one(&sqlx::Error::Database(Box::new(Said(code)))), of_one, "{code}");
-    }
-    assert!(is_of_one(&sqlx::Error::WorkerCrashed));
-}
-
-/// What SQLite says, as a code.
-#[derive(Debug)]
-struct Said(i32);
-
-impl std::fmt::Display for Said {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-impl std::error::Error for Said {}
-
-impl sqlx::error::DatabaseError for Said {
-    fn message(&self) -> &str {
-        "an error"
-    }
-
-    fn code(&self) -> Option<std::borrow::Cow<'_, str>> {
-        Some(self.0.to_string().into())
-    }
-
-    fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
-        self
-    }
-
-    fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
-        self
-    }
-
-    fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
-        self
-    }
-
-    fn kind(&self) -> sqlx::error::ErrorKind {
-        sqlx::error::ErrorKind::Other
-    }
-}
-
-#[tokio::test]
-async fn a_connection_that_cannot_be_opened_fails_one_question_and_not_what_others_can_read() {
-    let file = File::new(&[PERHAPS_LONG], 2).await;
-    let nowhere = SqliteConnectOptions::new().filename(file.dir.path().join("no folder").join("shop.db"));
-    file.pool.set_connect_options(nowhere);
-    let reads = file.ask(0, LONG, None);
-    let waits: Vec<Asked> = (0..1000).map(|n| file.ask(0, format!(r#"{{"n":{n}}}"#), None)).collect();
-    let (read, answers) = tokio::join!(reads, futures_util::future::join_all(waits));
-    assert!(read.is_ok());
-    let (read, failed): (Vec<_>, Vec<_>) = answers.into_iter().partition(Result::is_ok);
-    assert!(!read.is_empty() && !failed.is_empty(), "{} and {}", read.len(), failed.len());
-    assert!(failed.into_iter().all(|failed| failed.is_err_and(|cause| cause.code() == Code::STORAGE)));
-}
-
-#[tokio::test]
-async fn a_file_that_is_gone_is_the_reason_that_no_connection_can_be_opened() {
-    let file = File::new(&[LOOK_UP], 1).await;
-    drop(file.pool.acquire().await.expect("a reader").detach());
-    std::fs::remove_file(file.dir.path().join("shop.db")).expect("the file");
-    let gone = file.reads.place.check().expect_err("it is gone").to_string();
-    let told = tokio::time::timeout(SOON, file.ask(0, of("a"), None)).await.expect("at once");
-    assert_eq!(told.expect_err("no file").to_string(), gone);
-}
-
-#[tokio::test]
 async fn none_is_woken_while_the_queue_is_locked() {
     struct Looks(Arc<Reads>, parking_lot::Mutex<Vec<bool>>);
     impl std::task::Wake for Looks {
@@ -450,87 +295,4 @@ async fn none_is_woken_while_the_queue_is_locked() {
         tokio::task::yield_now().await;
     }
     assert_eq!(*looks.1.lock(), [true]);
-}
-
-mod queue {
-    use super::super::queue::*;
-    use super::*;
-
-    fn ask(queue: &mut Queue, index: usize, payload: &str) -> oneshot::Receiver<Result<Answered, Cause>> {
-        let (tx, rx) = oneshot::channel();
-        let (payload, id) = (payload.to_owned(), String::new());
-        let question = Question { index, payload, id, occurred_at: 0, now: 0, most: 1000, deadline: None };
-        queue.push(question, Asker { tx, deadline: None }, true);
-        rx
-    }
-
-    #[test]
-    fn operations_have_turns_however_much_waits_of_one() {
-        let mut queue = Queue::new(3, 4);
-        let mut asked: Vec<_> = (0..100).map(|n| ask(&mut queue, 0, &n.to_string())).collect();
-        asked.extend([ask(&mut queue, 2, "a"), ask(&mut queue, 1, "a")]);
-        let mut turns = Vec::new();
-        while let Some((index, group)) = queue.take(|_| true) {
-            turns.push((index, group.len()));
-            queue.done(index);
-        }
-        assert_eq!(&turns[..4], [(0, 16), (2, 1), (1, 1), (0, 16)]);
-        assert_eq!(turns.iter().map(|(_, count)| count).sum::<usize>(), 102);
-    }
-
-    #[test]
-    fn not_all_readers_are_at_one_operation() {
-        for (readers, at_work) in [(1, 1), (2, 2), (3, 2), (4, 3), (8, 6)] {
-            let mut queue = Queue::new(2, readers);
-            for n in 0..readers {
-                assert_eq!(queue.is_free(0), n < at_work, "{readers}");
-                if queue.is_free(0) {
-                    queue.begin(0);
-                }
-            }
-            let _waits = ask(&mut queue, 0, "a");
-            assert!(queue.take(|_| true).is_none() && !queue.start());
-            queue.done(0);
-            assert!(queue.take(|_| true).is_some());
-        }
-    }
-
-    #[test]
-    fn a_group_has_bounds_of_bytes_and_of_the_time_that_the_last_one_took() {
-        let mut queue = Queue::new(1, 1);
-        let sizes = |queue: &mut Queue, took: Duration, length: usize| {
-            let asked: Vec<_> = (0..600).map(|n| ask(queue, 0, &format!("{n:>length$}"))).collect();
-            let mut sizes = Vec::new();
-            while let Some((index, group)) = queue.take(|_| true) {
-                sizes.push(group.len());
-                queue.took(index, group.len(), took, true);
-                queue.done(index);
-            }
-            drop(asked);
-            sizes
-        };
-        assert_eq!(sizes(&mut queue, Duration::from_millis(1), 5), [16, 32, 64, 128, 256, 104]);
-        assert!(sizes(&mut queue, Duration::from_millis(10), 10_000).iter().all(|count| *count <= 104));
-        assert_eq!(sizes(&mut queue, Duration::from_millis(20), 5)[..4], [256, 128, 64, 32]);
-        // One that is slow makes all wait who are with it.
-        queue = Queue::new(1, 1);
-        sizes(&mut queue, Duration::from_secs(1), 5);
-        assert_eq!(sizes(&mut queue, Duration::from_millis(1), 5)[..257], [1; 257]);
-        // Not for ever, if as many alone take no longer than a group may.
-        queue = Queue::new(1, 1);
-        sizes(&mut queue, Duration::from_secs(1), 5);
-        let sizes = sizes(&mut queue, Duration::from_millis(5), 5);
-        assert!(sizes[..257].iter().all(|size| *size == 1) && sizes[257..259] == [2, 2], "{sizes:?}");
-    }
-
-    #[test]
-    fn who_has_gone_takes_no_room() {
-        let mut queue = Queue::new(1, 1);
-        for n in 0..100_000 {
-            drop(ask(&mut queue, 0, &n.to_string()));
-        }
-        let _last = ask(&mut queue, 0, "last");
-        assert!(queue.waiting() < 2048, "{}", queue.waiting());
-        assert_eq!(queue.take(|_| true).map(|(_, group)| group.len()), Some(1));
-    }
 }

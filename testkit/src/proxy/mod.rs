@@ -148,7 +148,7 @@ impl Proxy {
         self.change(towards, |link| link.delay = delay);
     }
 
-    /// No more than so many bytes a second, by each connection and direction.
+    /// No more than this many bytes a second, by each connection and direction.
     pub fn throttle(&self, towards: impl IntoIterator<Item = Direction>, bytes_per_second: u64) {
         assert!(bytes_per_second > 0, "that is `stall`");
         self.change(towards, |link| link.bytes_per_second = Some(bytes_per_second));

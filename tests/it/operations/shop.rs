@@ -257,7 +257,7 @@ eitherway::operations! {
 eitherway::client! {
     /// The shop's methods.
     pub trait ShopClient for Shop {
-        /// Puts so many on the shelf.
+        /// Puts this many on the shelf.
         stock(item: impl Into<String>, count: i64) => Stock { item: Some(item.into()), count: count.into() };
         /// Sells one.
         buy(item: impl Into<String>) => Buy { item: item.into() };

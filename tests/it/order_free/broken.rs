@@ -1,6 +1,9 @@
 //! What the proof sees: folds and views that look right and are not.
 
+use eitherway::Db;
+use futures_util::future::join_all;
 use proptest::test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner};
+use rosey::op::{OutboundEnqueue, OutboundMarkFailed};
 
 use super::history;
 use super::runtime;
@@ -114,7 +117,7 @@ fn seen(statements: &str, cases: u32) -> bool {
 const LOCK: &str = "PERFORM pg_advisory_xact_lock(hashtext(current_schema()), -1);";
 const ALL_THAT_WAITS: &str = "change AS MATERIALIZED (SELECT * FROM presence_change)";
 
-/// In one of so many histories each of the broken ones must end wrong; mostly it is one of the first three.
+/// In one of this many histories each of the broken ones must end wrong; mostly it is one of the first three.
 const CASES: u32 = 60;
 
 #[test]
@@ -193,4 +196,36 @@ fn the_proof_sees_a_batch_that_is_one_statement_and_so_does_not_see_what_it_has_
     ];
     assert!(!seen(&batch(&pairs[2..3]), 12), "the function as it is, is right");
     assert!(seen(&batch(&pairs), CASES));
+}
+
+/// Two writers report on the same messages, in opposite orders. How often the database had to end one that waited for the other.
+async fn crossing_reports(statements: &str) -> i64 {
+    let both = Both::changed(statements).await;
+    let [one, other] = [0, 1].map(|n| Db::new(both.writers()[n].clone()));
+    let mut messages = Vec::new();
+    for n in 0..20 {
+        let message = OutboundEnqueue { username: None, content: n.to_string() };
+        messages.push(one.call(message).await.unwrap().answer.id);
+    }
+    let failed = |message_id: &i64| OutboundMarkFailed {
+        message_id: *message_id,
+        error: String::new(),
+        permanent: false,
+    };
+    for _ in 0..30 {
+        let there = join_all(messages.iter().map(|id| one.call(failed(id))));
+        let back = join_all(messages.iter().rev().map(|id| other.call(failed(id))));
+        let (there, back) = tokio::join!(there, back);
+        assert!(there.iter().chain(&back).all(Result::is_ok), "the writer tries again");
+    }
+    both.deadlocks().await
+}
+
+#[test]
+fn reports_on_the_same_messages_wait_for_each_other_by_their_keys_alone() {
+    let runtime = runtime();
+    let lock = "PERFORM pg_advisory_xact_lock(hashtext(current_schema()), s.k) FROM (";
+    assert_eq!(runtime.block_on(crossing_reports(&batch(&[(lock, lock)]))), 0);
+    let unlocked = runtime.block_on(crossing_reports(&batch(&[(lock, "PERFORM s.k FROM (")])));
+    assert!(unlocked > 0, "without the locks of the keys each waits for the other");
 }

@@ -61,7 +61,7 @@ pub(crate) struct Delivery {
 #[derive(Clone, Debug)]
 pub(crate) enum What {
     Op(Shared<Op>),
-    /// What became of the nth message that was enqueued: sent, or an error and whether it is for good. A message
+    /// What became of the nth message that was enqueued: sent, or an error and whether it is permanent. A message
     /// that there is not has an unknown number.
     Mark(usize, Option<(String, bool)>),
     /// A claim. It happens at the present time, because it hands out nothing otherwise.

@@ -24,7 +24,7 @@ const MEANT: [(&str, &str, &str); 14] = [
     ("chatter_gone", "SCAN u", "a person has deleted one of the ten"),
     ("user_fell", "SCAN top_chatters", "the ten"),
     ("user_fell", "SCAN u", "a person has made a total smaller"),
-    ("ledger found", "SCAN ledger", "stops after the first so many, in the order in which they were applied"),
+    ("ledger found", "SCAN ledger", "stops at its limit, in the order in which they were applied"),
     ("history found", "SCAN p", "holds no lock; the table has the last days, and one row a user"),
     ("sent found", "SCAN m", "holds no lock; the table has the reports of the last days"),
 ];

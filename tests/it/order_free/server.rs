@@ -222,6 +222,11 @@ impl Both {
         both
     }
 
+    /// The writers of the database.
+    pub(crate) fn writers(&self) -> &[SqlService<Op>] {
+        &self.server.writers
+    }
+
     /// Closes it, and counts the deadlocks that there were.
     pub(crate) async fn deadlocks(self) -> i64 {
         for writer in &self.server.writers {

@@ -22,25 +22,6 @@ async fn a_claim_is_for_one_poller_and_the_same_request_gets_the_same_rows() {
 }
 
 #[tokio::test]
-async fn sent_wins_over_failed_in_whatever_order_they_are_told() {
-    let f = Fixture::new().await;
-    let id = f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();
-    f.db.at(5000).outbound_mark_failed(id, "gone", true).await.unwrap();
-    assert_eq!(f.number("SELECT sent AND error_message = 'gone' FROM outbound_messages").await, 1);
-    f.db.at(7000).outbound_mark_sent(id).await.unwrap();
-    f.db.at(6000).outbound_mark_sent(id).await.unwrap();
-    f.db.at(8000).outbound_mark_failed(id, "busy", false).await.unwrap();
-    let row: (bool, i64, Option<String>, i64) =
-        sqlx::query_as("SELECT sent, sent_timestamp, error_message, retry_count FROM outbound_messages")
-            .fetch_one(f.service.readers().unwrap())
-            .await
-            .unwrap();
-    assert_eq!(row, (true, 6, None, 1));
-    assert_eq!(f.db.outbound_messages("alice", 5).await.unwrap(), []);
-    f.db.outbound_mark_sent(4711).await.unwrap();
-}
-
-#[tokio::test]
 async fn a_message_that_failed_waits_before_it_is_handed_out_again() {
     let f = Fixture::new().await;
     let id = f.db.outbound_enqueue(None, "hi").await.unwrap();

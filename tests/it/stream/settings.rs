@@ -3,31 +3,6 @@
 use super::*;
 
 #[tokio::test]
-async fn settings_by_which_a_stream_would_throw_away_what_it_acknowledged_are_put_right() {
-    let w = Durable::new().await;
-    w.serve().await.stop().await;
-    let context = w.context().await;
-    let config = || async { context.get_stream("ROSEY").await.unwrap().cached_info().config.clone() };
-    let ours = config().await;
-    let wrong = jetstream::stream::Config {
-        discard: jetstream::stream::DiscardPolicy::Old,
-        max_messages: 3,
-        max_message_size: 1000,
-        duplicate_window: Duration::from_secs(1),
-        max_age: Duration::from_secs(1),
-        ..ours.clone()
-    };
-    context.update_stream(wrong).await.unwrap();
-    let service = w.serve().await;
-    let now = config().await;
-    let told = |c: &jetstream::stream::Config| {
-        (c.discard, c.max_messages, c.max_message_size, c.duplicate_window, c.max_age)
-    };
-    assert_eq!(told(&now), told(&ours));
-    service.stop().await;
-}
-
-#[tokio::test]
 async fn a_service_without_the_right_to_jetstream_serves_without_a_stream() {
     let config = r#"
         jetstream { store_dir: "STORE" }

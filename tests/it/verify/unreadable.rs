@@ -9,15 +9,6 @@ async fn error(file: &DbFile) -> OpenError {
 }
 
 #[tokio::test]
-async fn a_file_that_is_missing_is_not_created() {
-    let file = DbFile::new();
-    let error = error(&file).await;
-    assert!(matches!(error, OpenError::Address(..)), "{error:?}");
-    assert!(error.to_string().contains("there is no such database"), "{error}");
-    assert!(!file.path().exists());
-}
-
-#[tokio::test]
 async fn a_file_that_was_never_migrated_is_left_as_it_is() {
     // the Python bot's, in the mode in which it keeps it; and an empty one
     for sql in
@@ -39,28 +30,6 @@ async fn a_file_in_the_middle_of_its_migrations_is_older() {
     let file = full().await;
     file.execute("DELETE FROM _sqlx_migrations WHERE version = 13").await;
     assert!(matches!(error(&file).await, OpenError::Older { .. }));
-}
-
-#[tokio::test]
-async fn a_newer_file_is_named_as_one() {
-    let file = full().await;
-    file.execute(
-        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
-         VALUES (4711, 'of tomorrow', 1, x'00', 1)",
-    )
-    .await;
-    let error = error(&file).await;
-    assert!(matches!(error, OpenError::Newer { version: 4711, .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_database_is_told() {
-    let file = DbFile::new();
-    std::fs::write(file.path(), "this is a letter and not a database, however long it may be".repeat(100))
-        .unwrap();
-    let error = error(&file).await;
-    assert!(matches!(error, OpenError::Sqlite { .. }), "{error:?}");
-    assert!(error.to_string().contains("not a database"), "{error}");
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! A table as a chart: one bar for each side of a row.
 
+use std::path::Path;
+
 use super::table::{Line, Section};
 use crate::failure::Failure;
-use crate::paths::Paths;
 
 /// The left end of the bars, at least.
 const LEFT: f64 = 240.0;
@@ -117,10 +118,9 @@ pub(super) fn draw(sections: &[Section], title: &str, note: &str, machine: &str)
     )
 }
 
-/// Writes a chart to a file, whose path is relative to the root of the workspace.
-pub(super) fn write(paths: &Paths, name: &str, svg: &str) -> Result<(), Failure> {
-    let file = paths.root().join(name);
-    std::fs::write(&file, svg).map_err(|e| Failure::io(format!("write {}", file.display()), &e))?;
-    println!("The chart is in {name}.");
+/// Writes a chart to a file.
+pub(super) fn write(file: &Path, svg: &str) -> Result<(), Failure> {
+    std::fs::write(file, svg).map_err(|e| Failure::io(format!("write {}", file.display()), &e))?;
+    println!("The chart is in {}.", file.display());
     Ok(())
 }

@@ -1,17 +1,18 @@
 //! The bench `layers`: what is compared with what, the table, and the chart.
 
+use std::path::Path;
+
 use super::bar::Bar;
 use super::chart;
 use super::measured::Measured;
 use super::table::{Line, Section};
 use crate::failure::Failure;
-use crate::paths::Paths;
 
 /// The name of the bench.
 pub(super) const BENCH: &str = "layers";
 
-/// The path of the chart, relative to the root of the workspace.
-const CHART: &str = "docs/layers-bench.svg";
+/// The file of the chart.
+const CHART: &str = "layers-bench.svg";
 
 /// One measurement: Criterion's group and name.
 type Id = (&'static str, &'static str);
@@ -55,14 +56,14 @@ pub(super) fn sections(measured: &[Measured]) -> Vec<Section> {
     TABLES.into_iter().map(section).filter(|section| !section.lines.is_empty()).collect()
 }
 
-/// Draws the chart if the whole bench ran.
-pub(super) fn chart(paths: &Paths, sections: &[Section], machine: &str) -> Result<(), Failure> {
+/// Draws the chart into this directory if the whole bench ran.
+pub(super) fn chart(dir: &Path, sections: &[Section], machine: &str) -> Result<(), Failure> {
     let lines: usize = sections.iter().map(|section| section.lines.len()).sum();
     if lines < STACK.len() + PEERS.len() {
         println!("Not everything was measured; {CHART} stays as it was.");
         return Ok(());
     }
-    chart::write(paths, CHART, &draw(sections, machine))
+    chart::write(&dir.join(CHART), &draw(sections, machine))
 }
 
 fn draw(sections: &[Section], machine: &str) -> String {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use serde_json::Value;
+
 /// A time in nanoseconds: the median of the samples, and its confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
@@ -38,34 +40,34 @@ fn read(dir: &Path, start: SystemTime) -> Option<Measured> {
     let file = dir.join("estimates.json");
     let when = file.metadata().ok()?.modified().ok().filter(|written| *written >= start)?;
     let time = median(&std::fs::read_to_string(file).ok()?)?;
-    let json = std::fs::read_to_string(dir.join("benchmark.json")).ok()?;
-    let text = |key: &str| Some(after(&json, key)?.strip_prefix('"')?.split_once('"')?.0.to_owned());
-    let is_rate = !after(&json, "throughput")?.starts_with("null");
+    let json: Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.join("benchmark.json")).ok()?).ok()?;
+    let text = |key: &str| Some(json[key].as_str()?.to_owned());
+    let is_rate = !json["throughput"].is_null();
     Some(Measured { group: text("group_id")?, name: text("function_id")?, time, is_rate, when })
 }
 
 /// The median in a file of estimates.
 fn median(json: &str) -> Option<Spread> {
-    let median = after(json, "median")?;
-    let number = |key: &str| {
-        let rest = after(median, key)?;
-        rest[..rest.find([',', '}'])?].trim().parse().ok()
-    };
+    let json: Value = serde_json::from_str(json).ok()?;
+    let (median, interval) = (&json["median"], &json["median"]["confidence_interval"]);
     Some(Spread {
-        low: number("lower_bound")?,
-        middle: number("point_estimate")?,
-        high: number("upper_bound")?,
+        low: interval["lower_bound"].as_f64()?,
+        middle: median["point_estimate"].as_f64()?,
+        high: interval["upper_bound"].as_f64()?,
     })
 }
 
-/// The rest of the text behind the first key of this name.
-fn after<'a>(json: &'a str, key: &str) -> Option<&'a str> {
-    json.split_once(&format!("\"{key}\":")).map(|(_, rest)| rest.trim_start())
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A latency.
+    pub(in super::super) fn measured(group: &str, name: &str, nanos: f64) -> Measured {
+        let time = Spread { low: nanos, middle: nanos, high: nanos };
+        let (group, name, when) = (group.to_owned(), name.to_owned(), SystemTime::UNIX_EPOCH);
+        Measured { group, name, time, is_rate: false, when }
+    }
 
     #[test]
     fn the_median_is_found_among_the_estimates() {

@@ -10,12 +10,14 @@ mod measured;
 mod table;
 
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::time::SystemTime;
 
+use crate::bench::record::Run;
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::step;
+use bar::Bar;
 use measured::Measured;
 use table::{Line, Section, table};
 
@@ -27,30 +29,37 @@ fn is_scaling(title: &str) -> bool {
     title.starts_with("postgres ") && title.ends_with(" 256 callers")
 }
 
-/// Runs the command of a bench, and prints its table.
-pub(crate) fn bench(paths: &Paths, name: &str, mut command: Command) -> Result<ExitCode, Failure> {
-    let machine = machine(paths.root());
+/// Runs the command of a bench, prints its tables, and draws its charts into this directory.
+pub(crate) fn bench(
+    paths: &Paths,
+    run: &mut Run,
+    mut command: Command,
+    charts: &Path,
+) -> Result<(), Failure> {
     let start = SystemTime::now();
     let home = paths.target().join("criterion");
     command.env("CRITERION_HOME", &home);
     step(command, "the message is above")?;
     let measured = measured::since(&home, start);
-    let sections = if name == layers::BENCH { layers::sections(&measured) } else { groups(&measured) };
+    let sections = if run.bench == layers::BENCH { layers::sections(&measured) } else { groups(&measured) };
     if sections.is_empty() {
         println!("Nothing was measured of which there is a table.");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     }
-    print!("\n{}", table(&sections, &machine));
+    let machine = run.machine();
+    run.rows = sections.iter().flat_map(Section::rows).collect();
+    run.text = table(&sections, &machine);
+    print!("\n{}", run.text);
     println!("Criterion's report: {}", home.join("report/index.html").display());
-    if name == layers::BENCH {
-        layers::chart(paths, &sections, &machine)?;
+    if run.bench == layers::BENCH {
+        layers::chart(charts, &sections, &machine)?;
     }
     let scaling: Vec<Section> = sections.into_iter().filter(|section| is_scaling(&section.title)).collect();
     if scaling.len() == SCALING {
         let svg = chart::draw(&scaling, "PostgreSQL by the number of writers", SCALING_NOTE, &machine);
-        chart::write(paths, "docs/postgres-bench.svg", &svg)?;
+        chart::write(&charts.join("postgres-bench.svg"), &svg)?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Every group as a section. Its rows stand beside its base: the fastest of those that are bare INSERTs, or else
@@ -71,21 +80,41 @@ fn groups(measured: &[Measured]) -> Vec<Section> {
             other: base.time.middle,
             bars: if row.name == base.name { Vec::new() } else { bar::bars(&row.group, &row.name) },
         };
-        let lines = rows.iter().map(line).collect();
+        let again = |row: &&Measured| {
+            let own = |(others, bar): (&[&str], Bar)| {
+                let of =
+                    |other: &&str| rows.iter().find(|row| row.name == **other).map(|row| row.time.middle);
+                let other = others.iter().map(of).sum::<Option<f64>>()?;
+                let (what, beside) = (format!("{}, again", row.name), others.join(" + "));
+                Some(Line { what, own: row.time, beside, other, bars: vec![bar] })
+            };
+            bar::beside(&row.group, &row.name).filter_map(own).collect::<Vec<_>>()
+        };
+        let lines = rows.iter().map(line).chain(rows.iter().flat_map(again)).collect();
         sections.push(Section { title: row.group.clone(), is_rate: row.is_rate, lines });
     }
     sections
 }
 
-/// Cores, compiler and platform, and if the system provides it, the load before the run.
-fn machine(root: &Path) -> String {
-    let cores = std::thread::available_parallelism().map_or_else(|_| "?".to_owned(), |n| n.to_string());
-    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let version = Command::new(rustc).arg("--version").current_dir(root).output().ok();
-    let version = version.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
-    let version = version.split_whitespace().nth(1).unwrap_or("?").to_owned();
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    let load =
-        load.split_whitespace().next().map_or_else(String::new, |load| format!(", load before {load}"));
-    format!("{cores} cores, rustc {version}, {}-{}{load}", std::env::consts::ARCH, std::env::consts::OS)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use measured::tests::measured;
+
+    #[test]
+    fn a_row_stands_beside_the_base_and_beside_what_it_is_held_to() {
+        let group = "query: the newest ten lines, 1 caller, synchronous=normal";
+        let rows = [
+            ("direct", 100.0),
+            ("over NATS, until committed", 330.0),
+            ("NATS request and reply alone", 200.0),
+        ];
+        let rows = rows.map(|(name, time)| measured(group, name, time));
+        let lines = &groups(&rows)[0].lines;
+        assert_eq!(lines.len(), 4);
+        assert_eq!((lines[3].other, lines[3].is_met()), (300.0, Some(true)));
+        assert_eq!(lines[3].beside, "direct + NATS request and reply alone");
+        // Without one of the parts there is no sum.
+        assert_eq!(groups(&rows[..2])[0].lines.len(), 2);
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::bar::Bar;
 use super::measured::Spread;
+use crate::bench::record::{Held, Row};
 
 /// A row, and the one beside it.
 #[derive(Clone, Debug)]
@@ -23,6 +24,10 @@ impl Line {
     pub(super) fn is_met(&self) -> Option<bool> {
         self.allowed().map(|most| self.own.middle <= most)
     }
+
+    fn meets(&self, bar: Bar) -> bool {
+        self.own.middle <= bar.allowed(self.other)
+    }
 }
 
 /// Lines under one heading.
@@ -41,13 +46,42 @@ impl Section {
         self.lines.iter().all(|line| line.beside == first.beside).then_some(first.beside.as_str())
     }
 
-    fn text(&self) -> String {
+    /// The unit of its numbers, and what becomes of nanoseconds in it.
+    fn unit(&self) -> (&'static str, fn(f64) -> f64) {
         let longest = self.lines.iter().map(|line| line.own.middle).fold(0.0, f64::max);
-        let (unit, in_unit): (_, fn(f64) -> f64) = match (self.is_rate, longest < 10_000.0) {
+        match (self.is_rate, longest < 10_000.0) {
             (true, _) => ("per s", |ns| 1e9 / ns),
             (_, true) => ("ns", |ns| ns),
             (_, false) => ("µs", |ns| ns / 1e3),
+        }
+    }
+
+    /// Its lines as rows of a result.
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let (unit, in_unit) = self.unit();
+        let row = |line: &Line| {
+            let (mut low, mut high) = (in_unit(line.own.low), in_unit(line.own.high));
+            if low > high {
+                std::mem::swap(&mut low, &mut high);
+            }
+            let held = |bar: &Bar| Held { bar: bar.to_string(), met: line.meets(*bar) };
+            let ratio = in_unit(line.own.middle) / in_unit(line.other);
+            Row {
+                group: self.title.clone(),
+                row: line.what.clone(),
+                unit: unit.to_owned(),
+                value: in_unit(line.own.middle),
+                low,
+                high,
+                beside: (line.what != line.beside).then(|| (line.beside.clone(), ratio)),
+                bars: line.bars.iter().map(held).collect(),
+            }
         };
+        self.lines.iter().map(row).collect()
+    }
+
+    fn text(&self) -> String {
+        let (unit, in_unit) = self.unit();
         let beside = self.base().is_none();
         let mut head = vec![left(&self.title), right(unit), right("(low – high)")];
         head.extend(beside.then(|| [left("beside"), right(unit)]).into_iter().flatten());
@@ -80,8 +114,7 @@ impl Section {
 pub(super) fn table(sections: &[Section], machine: &str) -> String {
     let mut out: String = sections.iter().map(|section| section.text() + "\n").collect();
     let lines = sections.iter().flat_map(|section| &section.lines);
-    let is_met = |line: &Line, bar: &Bar| line.own.middle <= bar.allowed(line.other);
-    let bars: Vec<bool> = lines.flat_map(|line| line.bars.iter().map(move |bar| is_met(line, bar))).collect();
+    let bars: Vec<bool> = lines.flat_map(|line| line.bars.iter().map(|bar| line.meets(*bar))).collect();
     let met = bars.iter().filter(|met| **met).count();
     if !bars.is_empty() {
         out += &format!("{met} of {} bars met. ", bars.len());
@@ -154,6 +187,22 @@ mod tests {
         assert!(text.contains("2500000  (2493766 – 2506266)"), "{text}");
         assert!(text.contains("2.50  ≥ 3 ×, ≥ 2000000/s  NO\n"), "{text}");
         assert!(text.contains("1 of 2 bars met."), "{text}");
+    }
+
+    #[test]
+    fn a_row_of_the_result_has_the_unit_of_the_table_and_each_of_its_bars() {
+        let lines = vec![
+            line("base", 1000.0, "base", vec![]),
+            line("a", 400.0, "base", vec![Bar::Times(3.0), Bar::Rate(2e6)]),
+        ];
+        let rows = Section { title: "a title".to_owned(), is_rate: true, lines }.rows();
+        assert_eq!(
+            (rows[0].beside.as_ref(), rows[1].beside.as_ref()),
+            (None, Some(&("base".to_owned(), 2.5)))
+        );
+        assert_eq!((rows[1].value, rows[1].unit.as_str()), (2_500_000.0, "per s"));
+        assert!(rows[1].low < rows[1].value && rows[1].value < rows[1].high, "{rows:?}");
+        assert_eq!(rows[1].bars.iter().map(|held| held.met).collect::<Vec<_>>(), [false, true]);
     }
 
     #[test]

@@ -66,34 +66,11 @@ pub(super) fn oldest(tools: &Path) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Debian's package, unpacked and not installed; the program is copied to `bin`. Uses the system's package
-/// lists, or else downloads lists into the target directory.
+/// Debian's package, unpacked and not installed; the program is copied to `bin`.
 fn debian(tools: &Path, bin: &Path) -> Result<PathBuf, String> {
     let place = tools.join("debian");
-    let _ = std::fs::remove_dir_all(&place);
-    created(&place)?;
-    let download = |lists: Option<&Path>| {
-        let mut command = apt(&place, lists);
-        command.args(["download", PROGRAM]);
-        quiet(command)
-    };
-    let mut version = apt(&place, None);
-    version.arg("--version");
-    quiet(version)?;
-    if let Err(reason) = download(None) {
-        let lists = place.join("lists");
-        created(&lists.join("partial"))?;
-        let mut update = apt(&place, Some(&lists));
-        update.arg("update");
-        quiet(update)
-            .and_then(|()| download(Some(&lists)))
-            .map_err(|second| format!("{reason}; then {second}"))?;
-    }
-    let package = only_package(&place)?;
-    let mut unpack = Command::new("dpkg-deb");
-    unpack.arg("-x").arg(&package).arg(place.join("unpacked"));
-    quiet(unpack)?;
-    let program = ["usr/sbin", "usr/bin"].map(|dir| place.join("unpacked").join(dir).join(PROGRAM));
+    let root = unpacked(&place, &[PROGRAM])?;
+    let program = ["usr/sbin", "usr/bin"].map(|dir| root.join(dir).join(PROGRAM));
     let program = program.iter().find(|file| file.is_file()).ok_or("the package holds no nats-server")?;
     tried(program)?;
     created(bin)?;
@@ -102,6 +79,41 @@ fn debian(tools: &Path, bin: &Path) -> Result<PathBuf, String> {
     std::fs::copy(program, &kept).map_err(|e| format!("cannot copy it: {e}"))?;
     let _ = std::fs::remove_dir_all(&place);
     tried(&kept)
+}
+
+/// Debian's packages, unpacked into a directory of `place` and not installed. Uses the system's package lists, or else downloads
+/// lists into `place`, which is emptied first.
+pub(crate) fn unpacked(place: &Path, packages: &[&str]) -> Result<PathBuf, String> {
+    let _ = std::fs::remove_dir_all(place);
+    created(place)?;
+    let download = |lists: Option<&Path>| {
+        let mut command = apt(place, lists);
+        command.arg("download").args(packages);
+        quiet(command)
+    };
+    let mut version = apt(place, None);
+    version.arg("--version");
+    quiet(version)?;
+    if let Err(reason) = download(None) {
+        let lists = place.join("lists");
+        created(&lists.join("partial"))?;
+        let mut update = apt(place, Some(&lists));
+        update.arg("update");
+        quiet(update)
+            .and_then(|()| download(Some(&lists)))
+            .map_err(|second| format!("{reason}; then {second}"))?;
+    }
+    let root = place.join("unpacked");
+    let files = arrived(place)?;
+    if files.len() < packages.len() {
+        return Err(format!("{} packages arrived, and not {}", files.len(), packages.len()));
+    }
+    for package in files {
+        let mut unpack = Command::new("dpkg-deb");
+        unpack.arg("-x").arg(package).arg(&root);
+        quiet(unpack)?;
+    }
+    Ok(root)
 }
 
 /// `apt-get` in a directory, with the system's package lists or with downloaded ones.
@@ -118,13 +130,11 @@ fn apt(place: &Path, lists: Option<&Path>) -> Command {
     command
 }
 
-/// The package file that was downloaded.
-fn only_package(place: &Path) -> Result<PathBuf, String> {
+/// The package files that were downloaded.
+fn arrived(place: &Path) -> Result<Vec<PathBuf>, String> {
     let files = std::fs::read_dir(place).map_err(|e| e.to_string())?;
-    files
-        .filter_map(|file| Some(file.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|ending| ending == "deb"))
-        .ok_or_else(|| "no package arrived".to_owned())
+    let is_package = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "deb");
+    Ok(files.filter_map(|file| Some(file.ok()?.path())).filter(is_package).collect())
 }
 
 /// Creates a directory and its parents.

@@ -77,7 +77,7 @@ fn named_by_variable(named: &OsStr) -> Result<PathBuf, Failure> {
 }
 
 /// Every file of that name in a search path, in order, with absolute paths.
-fn in_path(search: &OsStr, name: &OsStr) -> Vec<PathBuf> {
+pub(crate) fn in_path(search: &OsStr, name: &OsStr) -> Vec<PathBuf> {
     std::env::split_paths(search)
         .filter(|dir| !dir.as_os_str().is_empty())
         .filter_map(|dir| std::path::absolute(dir.join(name)).ok())

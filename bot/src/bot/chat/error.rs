@@ -6,7 +6,9 @@ use std::path::PathBuf;
 /// The supported forms of a chat, for people.
 pub(super) const FORMS: &str = "a chat is jsonl:FILE or jsonl:- (standard input), and may end in ?shift=now \
                                      (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
-                                     or ?source=NAME (whose ids its lines have), joined by &";
+                                     or ?source=NAME (whose ids its lines have), joined by &; or \
+                                     irc:// or irc+tls:// and NICK@HOST:PORT/#CHANNEL, and may end in ?sasl=FILE (the \
+                                     account's password), ?account=NAME, ?key=FILE (the channel's) or ?ca=FILE";
 
 /// Why a chat could not be opened.
 #[derive(Debug)]

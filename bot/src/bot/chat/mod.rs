@@ -1,7 +1,18 @@
-//! Chat networks: a stream of events in, a sender out. One file or folder per network.
+//! Chat networks: a stream of events in, a sender out. One folder per network.
+//!
+//! | promise | of [`Chat`] and [`ChatSender`] |
+//! |---|---|
+//! | identity | an event that the network identifies carries that id, as [`Stamp::identified`](super::Stamp::identified) |
+//! | time | an event happens when the network says, or when it is read |
+//! | names | folded by the network's rules to find a person; told as they are written |
+//! | receipts | `Ok` of a sender: the network has taken the message |
+//! | rates | [`ChatSender::allowance`]: how many messages may be sent now |
+//! | reconnecting | within the network, for ever; a refusal that is final ends the stream with a sentence |
 
 mod error;
+pub mod irc;
 pub mod jsonl;
+mod lines;
 mod source;
 
 use std::fmt;
@@ -52,6 +63,9 @@ pub enum Unreadable {
     /// The rest of the input is lost. The stream ends here.
     #[error("the input broke off: {0}")]
     Lost(String),
+    /// The network refuses the bot, and would do so again. The stream ends here.
+    #[error("{0}")]
+    Refused(String),
 }
 
 /// The output of a bot in a channel.
@@ -60,6 +74,12 @@ pub enum Unreadable {
 /// not have been sent. A call waits as long as the network does: an implementation for a slow network needs
 /// its own limit.
 pub trait ChatSender: Send + Sync {
+    /// How many messages may be sent now without waiting; `None` if the network has no limit. With a limit, one message is
+    /// sent after the other, and what is waiting is not claimed before it may be sent.
+    fn allowance(&self) -> Option<u32> {
+        None
+    }
+
     /// Sends a message to the whole channel.
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>>;
 
@@ -109,5 +129,5 @@ impl std::error::Error for Unsent {}
 /// # Errors
 /// What is wrong with the value, or why the chat cannot be opened.
 pub async fn open(source: &str) -> Result<Box<dyn Chat>, OpenError> {
-    source.parse::<Source>()?.open().await
+    source.parse::<Source>()?.open("Rosey").await
 }

@@ -1,7 +1,7 @@
 use std::str::FromStr;
 
 use super::error::{FORMS, OpenError};
-use super::{Chat, jsonl};
+use super::{Chat, irc, jsonl};
 
 /// A chat to open: the value of `--chat`.
 ///
@@ -9,6 +9,7 @@ use super::{Chat, jsonl};
 /// use rosey::bot::chat::Source;
 ///
 /// assert!("jsonl:session.jsonl?shift=now&speed=10".parse::<Source>().is_ok());
+/// assert!("irc+tls://rosey@irc.example.org/#lounge?sasl=password".parse::<Source>().is_ok());
 /// let error = "irc.example.org".parse::<Source>().unwrap_err().to_string();
 /// assert!(error.contains("jsonl:FILE"));
 /// ```
@@ -17,6 +18,8 @@ use super::{Chat, jsonl};
 pub enum Source {
     /// A recording.
     Jsonl(jsonl::Recording),
+    /// A channel on an IRC network.
+    Irc(irc::Address),
 }
 
 impl Source {
@@ -24,11 +27,28 @@ impl Source {
     /// channels are then distinct even if they have the same id.
     #[must_use]
     pub fn of_channel(mut self, channel: Option<&str>) -> Self {
-        let Self::Jsonl(recording) = &mut self;
-        if recording.source.is_none() {
+        if let Self::Jsonl(recording) = &mut self
+            && recording.source.is_none()
+        {
             recording.source = channel.map(str::to_owned);
         }
         self
+    }
+
+    /// The bot's name in the channel, if the value says it.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Jsonl(_) => None,
+            Self::Irc(address) => address.nick.as_deref(),
+        }
+    }
+
+    /// The channel, if the value says it.
+    pub fn channel(&self) -> Option<&str> {
+        match self {
+            Self::Jsonl(_) => None,
+            Self::Irc(address) => Some(&address.channel),
+        }
     }
 
     /// The supported forms, for people.
@@ -41,16 +61,18 @@ impl Source {
     pub fn check(&self) -> Result<(), OpenError> {
         match self {
             Self::Jsonl(recording) => recording.check(),
+            Self::Irc(address) => address.check(),
         }
     }
 
-    /// Opens the chat.
+    /// Opens the chat, for a bot of this name. A network is connected when it is listened to, and connected again for ever.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub async fn open(self) -> Result<Box<dyn Chat>, OpenError> {
+    /// When a file cannot be read.
+    pub async fn open(self, name: &str) -> Result<Box<dyn Chat>, OpenError> {
         match self {
             Self::Jsonl(recording) => recording.open().await,
+            Self::Irc(address) => address.open(name),
         }
     }
 }
@@ -62,6 +84,10 @@ impl FromStr for Source {
         let unclear = |reason: String| OpenError::Unclear { source: text.to_owned(), reason };
         match text.split_once(':') {
             Some(("jsonl", rest)) => rest.parse().map(Self::Jsonl).map_err(unclear),
+            Some(("irc", rest)) => irc::Address::parse(rest, false).map(Self::Irc).map_err(unclear),
+            Some(("irc+tls" | "ircs", rest)) => {
+                irc::Address::parse(rest, true).map(Self::Irc).map_err(unclear)
+            }
             Some((network, _)) => Err(unclear(format!("there is no network `{network}`"))),
             None => Err(unclear("it does not say of which kind it is".to_owned())),
         }
@@ -77,7 +103,8 @@ mod tests {
         for (text, reason) in [
             ("session.jsonl", "does not say of which kind"),
             ("", "does not say of which kind"),
-            ("irc://example.org/rosey", "no network `irc`"),
+            ("xmpp://example.org/rosey", "no network `xmpp`"),
+            ("irc://example.org/rosey", "no channel"),
             ("jsonl:", "the file has no name"),
             ("jsonl:x?speed=fast", "speed=fast"),
             ("jsonl:x?speed=0", "speed=0"),

@@ -30,5 +30,6 @@ pub async fn channel_messages<S: Stack<Op>>(bot: Context<S>) {
     bot.retry_pending_marks().await;
     if bot.room().online() != Some(false) {
         bot.deliver(None).await;
+        bot.deliver_waiting().await;
     }
 }

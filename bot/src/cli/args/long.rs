@@ -91,13 +91,14 @@ fn queries() -> impl TypedValueParser<Value = Queries> {
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct ChatArgs {
     /// Where the chat is: jsonl:FILE or jsonl:- (stdin), one event a line. After a `?`, joined by `&`: shift=now (the
-    /// recording ends now), speed=max or speed=N (N times its own pace)
+    /// recording ends now), speed=max or speed=N (N times its own pace). Or irc://NICK@HOST:PORT/#CHANNEL or irc+tls://…: after a `?`
+    /// sasl=FILE (the account's password), account=NAME, key=FILE (the channel's key), ca=FILE (who is trusted)
     #[arg(long, env = "ROSEY_CHAT", value_name = "SOURCE")]
     pub(in crate::cli) chat: Source,
-    /// The bot's name in the channel
+    /// The bot's name in the channel, unless --chat says it
     #[arg(long, env = "ROSEY_NAME", default_value = "Rosey", value_name = "NAME")]
     pub(in crate::cli) name: String,
-    /// The channel's name
+    /// The channel's name, unless --chat says it
     #[arg(long, env = "ROSEY_CHANNEL", value_name = "NAME")]
     pub(in crate::cli) channel: Option<String>,
     /// The path that queries take first: NATS, or the database itself if it is on this machine. The other one serves when

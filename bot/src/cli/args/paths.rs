@@ -129,7 +129,7 @@ pub(in crate::cli) struct PathArgs {
     /// How long an operation may take on the database, in milliseconds
     #[arg(long, env = "ROSEY_DB_TIMEOUT_MS", default_value = "5000", value_name = "MS", value_parser = millis)]
     pub(in crate::cli) db_timeout_ms: Duration,
-    /// When an operation that NATS has not answered starts on the database as well, whichever is first: after so many
+    /// When an operation that NATS has not answered starts on the database as well, whichever is first: after MS
     /// milliseconds; `auto` for four times what NATS usually takes at most, from 15 to 60 ms; `off` for not before NATS has
     /// failed. The ledger applies it once. A longer time spares the database work while NATS is only slow
     #[arg(long, env = "ROSEY_HEDGE_AFTER", default_value = "auto", value_name = "MS", value_parser = hedge_after)]

@@ -64,25 +64,26 @@ pub(in crate::cli) struct ConfigArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct DemoArgs {
-    /// The nats-server to start; else NATS_SERVER_BIN, else the one in PATH
+    /// The nats-server to start [default: the one in PATH]
     #[arg(long, env = "NATS_SERVER_BIN", value_name = "PATH")]
     pub(in crate::cli) nats_server: Option<PathBuf>,
-    /// Without NATS: the same session on the database alone, which is locked for a while
+    /// Play without NATS: the same session on the database alone, which is locked for a while
     #[arg(long)]
     pub(in crate::cli) no_nats: bool,
-    /// On PostgreSQL instead of a SQLite file; its server is killed in the story
+    /// Play on PostgreSQL instead of a SQLite file; its server is killed in the story
     #[arg(long)]
     pub(in crate::cli) postgres: bool,
-    /// The directory of the programs of PostgreSQL; else those in PATH
+    /// The directory of PostgreSQL's programs [default: those in PATH]
     #[arg(long, env = "POSTGRES_BIN", value_name = "DIR")]
     pub(in crate::cli) postgres_bin: Option<PathBuf>,
-    /// The recording four times as fast, some 15 s in all
+    /// Play the recording four times as fast, about 15 s in all
     #[arg(long)]
     pub(in crate::cli) fast: bool,
     /// The recording to play, one event a line [default: the one within this program]
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) session: Option<PathBuf>,
-    /// Keep the database, the logs and the bot's timeline in this directory; else they stay only if something went wrong
+    /// Keep the database, the logs and the bot's timeline in this directory; without it, they are kept only if something
+    /// goes wrong
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) keep: Option<PathBuf>,
 }

@@ -30,7 +30,7 @@ pub(super) struct Difference {
 }
 
 /// Everything that the recording, and the messages that were left before it, must leave.
-pub(super) fn all<'a>(expected: &'a Expected, told: &'a [Effect]) -> [ExpectedEffects<'a>; 7] {
+pub(super) fn all<'a>(expected: &'a Expected, left: &'a [Effect]) -> [ExpectedEffects<'a>; 7] {
     let must = |operation, effects, rows| ExpectedEffects { operation, effects, rows, before: false };
     [
         must(
@@ -62,13 +62,13 @@ pub(super) fn all<'a>(expected: &'a Expected, told: &'a [Effect]) -> [ExpectedEf
         must(HighWater::SPEC.name, &expected.counts, None),
         ExpectedEffects {
             operation: OutboundEnqueue::SPEC.name,
-            effects: told,
+            effects: left,
             rows: Some("SELECT coalesce(username, ''), CAST(0 AS bigint), message FROM outbound_messages"),
             before: true,
         },
         must(
             OutboundMarkSent::SPEC.name,
-            told,
+            left,
             Some(
                 "SELECT coalesce(username, ''), CAST(0 AS bigint), message FROM outbound_messages WHERE delivered_at IS NOT NULL",
             ),

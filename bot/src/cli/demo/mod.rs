@@ -103,7 +103,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
         if args.postgres { "PostgreSQL" } else { "SQLite file" },
     ));
     stage.open().await?;
-    let told = leave_messages(&stage, &expected).await?;
+    let left = leave_messages(&stage, &expected).await?;
 
     let mut bot = stage.bot()?;
     let input = bot.input().ok_or_else(|| Failure::new(Exit::Failed, "the bot has no input"))?;
@@ -119,7 +119,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let service_ended = stage.close_service().await?;
 
     let report = Report::read(&stage.file(stage::REPORT))?;
-    let messages = Messages { told, heard: lines(&stage.file(stage::SAID)) };
+    let messages = Messages { left, heard: lines(&stage.file(stage::SAID)) };
     // The tables are read past the store, which has views of what waits to be folded.
     let database = stage.path_args().database.open().await?;
     database.fold().await.map_err(|cause| Failure::new(Exit::Failed, cause.to_string()))?;
@@ -159,7 +159,7 @@ async fn tell(
         watch.catch_up().await?;
         result(watch, number);
         console::say(format!("\n{:>2}/{}  {}", number + 1, story.len(), phase.name));
-        phase.told.iter().for_each(|line| console::say(format!("       {line}")));
+        phase.text.iter().for_each(|line| console::say(format!("       {line}")));
         if phase.act.heals() {
             stage.act(phase.act).await?;
         }
@@ -173,21 +173,21 @@ async fn tell(
 /// Says what became of the operations of the phase of this number, counted from 1.
 fn result(watch: &Watch, number: usize) {
     if let Some(seen) = number.checked_sub(1).and_then(|index| watch.seen().get(index)) {
-        console::say(seen.told());
+        console::say(seen.summary());
     }
 }
 
 /// Leaves a message for each of the first who join.
 async fn leave_messages(stage: &Env, expected: &Expected) -> Result<Vec<Effect>, Failure> {
     let paths = Paths::open_for_one(&stage.path_args(), Kind::Call).await?;
-    let mut told = Vec::new();
+    let mut left = Vec::new();
     for user in expected.newcomers.iter().take(TOLD) {
         let text = format!("welcome back, {user}!");
         paths.db.outbound_enqueue(Some(user), &text).await?;
-        told.push((user.clone(), 0, text));
+        left.push((user.clone(), 0, text));
     }
     paths.close().await;
-    Ok(told)
+    Ok(left)
 }
 
 /// The database: a file, or a PostgreSQL server to start.

@@ -256,12 +256,15 @@ mod tests {
 
     #[test]
     fn a_bot_that_did_not_end_as_it_should_is_no_success_whatever_has_failed() {
-        let told = |failed, code, ended| {
+        let is_success = |failed, code, ended| {
             wrong(failed, code, ended).iter().any(|sentence| sentence.starts_with("bot: it did not end"))
         };
-        assert!(!told(0, Some(0), "end_of_input") && !told(9, Some(1), "end_of_input"));
-        assert!(told(0, Some(1), "end_of_input"), "for no reason that is known");
-        assert!(told(9, Some(101), "end_of_input") && told(9, None, "end_of_input"), "a panic, a signal");
-        assert!(told(9, Some(1), "input_lost"));
+        assert!(!is_success(0, Some(0), "end_of_input") && !is_success(9, Some(1), "end_of_input"));
+        assert!(is_success(0, Some(1), "end_of_input"), "for no reason that is known");
+        assert!(
+            is_success(9, Some(101), "end_of_input") && is_success(9, None, "end_of_input"),
+            "a panic, a signal"
+        );
+        assert!(is_success(9, Some(1), "input_lost"));
     }
 }

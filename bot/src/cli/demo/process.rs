@@ -70,8 +70,8 @@ impl Process {
 
     async fn signal(&self, signal: &str) -> Result<(), Failure> {
         let Some(id) = self.child.id() else { return Ok(()) };
-        let told = Command::new("kill").args([signal, &id.to_string()]).status().await;
-        told.map(drop).map_err(|e| failed("kill", e))
+        let sent = Command::new("kill").args([signal, &id.to_string()]).status().await;
+        sent.map(drop).map_err(|e| failed("kill", e))
     }
 
     /// Waits until it ends by itself.

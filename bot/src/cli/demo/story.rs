@@ -9,7 +9,7 @@ pub(super) struct Phase {
     pub(super) name: &'static str,
     pub(super) act: Fault,
     /// What is broken, what Rosey does about it, what to look at.
-    pub(super) told: &'static [&'static str],
+    pub(super) text: &'static [&'static str],
     /// Name and text where the database is PostgreSQL, if they are others.
     on_postgres: Option<(&'static str, &'static [&'static str])>,
     /// How much of the recording it may use, in thousandths. It goes on earlier when it has shown enough, and slowly when
@@ -81,21 +81,21 @@ impl Phase {
 pub(super) fn of(nats: bool, postgres: bool) -> Vec<Phase> {
     let mut phases = if nats { WITH_NATS } else { WITHOUT_NATS }.to_vec();
     for phase in phases.iter_mut().filter(|_| postgres) {
-        (phase.name, phase.told) = phase.on_postgres.unwrap_or((phase.name, phase.told));
+        (phase.name, phase.text) = phase.on_postgres.unwrap_or((phase.name, phase.text));
     }
     phases
 }
 
 /// What the phases have in common.
 const SMOOTH: Phase =
-    Phase { name: "", act: Fault::Nothing, told: &[], on_postgres: None, part: 0, shows: &[], may_fail: 0 };
+    Phase { name: "", act: Fault::Nothing, text: &[], on_postgres: None, part: 0, shows: &[], may_fail: 0 };
 
 /// With a server and a service.
 const WITH_NATS: &[Phase] = &[
     Phase {
         name: "all well",
         act: Fault::Nothing,
-        told: &[
+        text: &[
             "Every operation goes over NATS. An event is acknowledged when it is in",
             "the server's stream, a call when the database service has answered.",
             "Look: via NATS, and how fast.",
@@ -107,7 +107,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "server killed",
         act: Fault::KillServer,
-        told: &[
+        text: &[
             "nats-server was killed (SIGKILL). What was under way goes to the database",
             "under the same id, everything after it goes there at once.",
             "Look: via DB, and the slowest: no operation waits for a time-out.",
@@ -119,7 +119,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "server back",
         act: Fault::StartServer,
-        told: &[
+        text: &[
             "nats-server is started again. Bot and service find it by themselves.",
             "Look: via NATS again; only the first ones went to the database.",
         ],
@@ -131,7 +131,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "server frozen",
         act: Fault::FreezeServer,
-        told: &[
+        text: &[
             "nats-server was frozen (SIGSTOP): connected, and silent. What it does not",
             "answer in 15 to 60 ms goes to the database too, under the same id.",
             "Look: the slowest. No operation waits for a time-out.",
@@ -143,7 +143,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "server thawed",
         act: Fault::ThawServer,
-        told: &[
+        text: &[
             "The server goes on (SIGCONT), and delivers what it had taken before: the",
             "database has done that meanwhile. The ledger knows the ids.",
             "Look: via NATS again, and at the end nothing doubled.",
@@ -156,7 +156,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "service killed",
         act: Fault::KillService,
-        told: &[
+        text: &[
             "`rosey serve` was killed (SIGKILL), the server lives. Events are still",
             "accepted, and wait in its stream. Calls need an answer: the database.",
             "Look: events via NATS, calls via DB.",
@@ -168,7 +168,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "service back",
         act: Fault::StartService,
-        told: &[
+        text: &[
             "`rosey serve` is started again, and applies what waits in the stream.",
             "Look: calls via NATS again.",
         ],
@@ -179,7 +179,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "database locked",
         act: Fault::BreakDatabase,
-        told: &[
+        text: &[
             "Another program holds the lock of the file (BEGIN IMMEDIATE). The stream",
             "still accepts events. Calls fail on both paths, and the caller is told.",
             "Look: events via NATS; failed: calls alone, and soon.",
@@ -199,7 +199,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "both down",
         act: Fault::KillServer,
-        told: &[
+        text: &[
             "The file is still locked, and nats-server was killed again: there is no",
             "path. Events go to the outbox, a file of the bot's own.",
             "Look: via outbox. Calls fail, no event does.",
@@ -219,7 +219,7 @@ const WITH_NATS: &[Phase] = &[
     Phase {
         name: "all back",
         act: Fault::MendDatabaseAndStartServer,
-        told: &[
+        text: &[
             "The lock is given back, nats-server started. The service applies what",
             "waits in the stream, the bot replays its outbox; on to the end.",
             "Look: via NATS again, and what `lost` says.",
@@ -244,7 +244,7 @@ const WITHOUT_NATS: &[Phase] = &[
     Phase {
         name: "all well",
         act: Fault::Nothing,
-        told: &["Without NATS: the bot works on the database itself.", "Look: via DB, and how fast."],
+        text: &["Without NATS: the bot works on the database itself.", "Look: via DB, and how fast."],
         part: 350,
         shows: &[(250, |ended| ended.events.db)],
         ..SMOOTH
@@ -252,7 +252,7 @@ const WITHOUT_NATS: &[Phase] = &[
     Phase {
         name: "database locked",
         act: Fault::BreakDatabase,
-        told: &[
+        text: &[
             "Another program holds the lock of the file (BEGIN IMMEDIATE); there is",
             "no other path. Events go to the outbox, a file of the bot's own.",
             "Look: via outbox. Calls fail, no event does.",
@@ -272,7 +272,7 @@ const WITHOUT_NATS: &[Phase] = &[
     Phase {
         name: "all back",
         act: Fault::MendDatabase,
-        told: &[
+        text: &[
             "The lock is given back. The bot replays its outbox; on to the end.",
             "Look: via DB again, and what `lost` says.",
         ],
@@ -360,8 +360,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_fits_a_narrow_terminal() {
-        for line in all().flatten().flat_map(|phase| phase.told) {
+    fn what_is_said_fits_a_narrow_terminal() {
+        for line in all().flatten().flat_map(|phase| phase.text) {
             assert!(line.chars().count() <= 73, "{line}");
         }
     }

@@ -66,7 +66,7 @@ impl Counted {
 #[derive(Debug)]
 pub(super) struct Messages {
     /// Left for users before it began.
-    pub(super) told: Vec<Effect>,
+    pub(super) left: Vec<Effect>,
     /// Said by the bot.
     pub(super) heard: i64,
 }
@@ -79,7 +79,7 @@ impl Verdict {
         sent: &[Row],
         tables: &Rows,
     ) -> Result<Self, Failure> {
-        let operations = operations(expected, &messages.told, sent, tables).await?;
+        let operations = operations(expected, &messages.left, sent, tables).await?;
         Ok(Self {
             lost: operations.iter().map(Counted::lost).sum(),
             doubled: operations.iter().map(Counted::doubled).sum(),
@@ -98,14 +98,14 @@ impl Verdict {
 /// another. Claims of nothing leave no row.
 async fn operations(
     expected: &Expected,
-    told: &[Effect],
+    left: &[Effect],
     sent: &[Row],
     tables: &Rows,
 ) -> Result<Vec<Counted>, Failure> {
     let ledger =
         tables.all::<(String, i64)>("SELECT operation, count(*) FROM ledger GROUP BY operation").await?;
     let ledger = BTreeMap::from_iter(ledger);
-    let must = effects::all(expected, told);
+    let must = effects::all(expected, left);
     let mut operations = Vec::new();
     for name in
         Op::SPECS.iter().filter(|spec: &&Spec| spec.writes() && !spec.answer_is_list()).map(|spec| spec.name)
@@ -157,7 +157,7 @@ async fn values(expected: &Expected, messages: &Messages, tables: &Rows) -> Resu
     ] {
         values.push(Compared { value, recorded, found: tables.number(sql).await? });
     }
-    let (recorded, found) = (count(&messages.told), messages.heard);
+    let (recorded, found) = (count(&messages.left), messages.heard);
     values.push(Compared { value: "messages said in the channel", recorded, found });
     Ok(values)
 }
@@ -280,7 +280,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("rosey.db");
         let (service, expected) = finished(&file).await;
-        let messages = Messages { told: Vec::new(), heard: 0 };
+        let messages = Messages { left: Vec::new(), heard: 0 };
         let url = format!("sqlite://{}", file.display());
         let tables = Rows::open(&url).await.expect("the file");
         let find = async || {

@@ -168,7 +168,7 @@ impl Seen {
     }
 
     /// What became of the operations, in one line a kind.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let line = |what: &str, served: super::super::tally::Served| {
             let paths = [
                 (served.nats, "via NATS"),

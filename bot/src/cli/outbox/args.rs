@@ -74,7 +74,7 @@ pub(in crate::cli) struct OutboxCommand {
     /// Offer what waits to NATS or the database, once. A bot that runs does so by itself
     #[arg(long, conflicts_with = "discard")]
     pub(super) replay: bool,
-    /// Remove for good what waits, what was refused, what has expired, or all of it
+    /// Remove permanently what waits, what was refused, what has expired, or all of it
     #[arg(long = "drop", value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all", value_parser = which())]
     pub(super) discard: Option<Which>,
     /// Put what was refused under this id back to what waits, to be offered again; may be said several times

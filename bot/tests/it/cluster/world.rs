@@ -14,7 +14,7 @@ pub(super) const STREAM: &str = "ROSEY";
 pub(super) const SERVICES: usize = 3;
 pub(super) const BOTS: [&str; 4] = ["ann", "ben", "cleo", "dora"];
 /// How many lines of its chat a bot reads in a second.
-const RATE: u64 = 20;
+const RATE: u64 = 40;
 /// How often a caller sends some operations: a dozen processes share what may be two cores, with a compiler beside them.
 const TICK: Duration = Duration::from_millis(20);
 /// How long it may take, when everything is well again, until nothing is on its way any more.

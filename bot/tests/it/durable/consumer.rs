@@ -3,28 +3,6 @@
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_consumer_that_delivers_nothing_any_more_is_replaced() {
-    let w = Durable::new().await;
-    let service = w.serve().await;
-    let nats = w.client().await;
-    // As after a crash that cost the stream more than its consumer: it never hands out what is there.
-    let mut config = w.consumer().await.cached_info().config.clone();
-    config.filter_subject = "rosey.db.user.left".to_owned();
-    let body = serde_json::json!({"stream_name": "ROSEY", "config": config});
-    let context = w.context().await;
-    let subject = "CONSUMER.DURABLE.CREATE.ROSEY.writer".to_owned();
-    let changed: serde_json::Value = context.request(subject, &body).await.unwrap();
-    assert!(changed.get("error").is_none(), "{changed}");
-    let db = nats_only(&nats);
-    for n in 0..50 {
-        db.user_joined(format!("user{n}")).await.unwrap();
-    }
-    w.emptied().await;
-    assert_exactly_once(&w.file, 50).await;
-    service.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_acknowledged_is_delivered_again_and_has_no_second_effect() {
     let store = tempfile::tempdir().unwrap();
     let config = format!(

@@ -22,7 +22,7 @@ pub(crate) async fn patient_client(server: &NatsServer, name: &str) -> NatsServi
     NatsService::connect(options.recognition(LIMIT).ping_timeout(LIMIT)).await.unwrap()
 }
 
-/// Each of these namespaces serves so many events over NATS.
+/// Each of these namespaces serves this many events over NATS.
 pub(crate) async fn all_served<'a>(
     each: usize,
     clients: impl Iterator<Item = (&'a str, &'a NatsService<Op>)>,

@@ -28,31 +28,27 @@ async fn one_of_each(db: &Db<impl Stack<Op>>) -> [Via; 3] {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_for_a_frozen_server_is_released_when_the_probe_notices() {
-    let (server, file) = (NatsServer::start().await, DbFile::new());
-    let _service = DbService::start(&server, &file).await;
-    let nats = recognised(&server).await;
-    let db = patient(&nats, &file).await;
-    server.freeze();
-    let ways = tokio::time::timeout(LIMIT, one_of_each(&db)).await.expect("released");
-    assert_eq!(ways, [Via::DB; 3]);
-    server.thaw();
-    wait_until("over NATS again", || async { nats.status().borrow().usable() }).await;
-    assert_eq!(one_of_each(&db).await, [Via::NATS; 3]);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_waits_for_a_frozen_service_is_released_when_the_probe_notices() {
+async fn what_waits_for_a_frozen_server_or_service_is_released_when_the_probe_notices() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let process = ServeProcess::start(&server, &file).await;
     let nats = recognised(&server).await;
     let db = patient(&nats, &file).await;
-    process.freeze();
-    let ways = tokio::time::timeout(LIMIT, one_of_each(&db)).await.expect("released");
-    assert_eq!(ways, [Via::DB; 3]);
-    process.thaw();
-    wait_until("over NATS again", || async { nats.status().borrow().usable() }).await;
-    assert_eq!(one_of_each(&db).await, [Via::NATS; 3]);
+    for is_server in [true, false] {
+        if is_server {
+            server.freeze()
+        } else {
+            process.freeze()
+        }
+        let ways = tokio::time::timeout(LIMIT, one_of_each(&db)).await.expect("released");
+        assert_eq!(ways, [Via::DB; 3]);
+        if is_server {
+            server.thaw()
+        } else {
+            process.thaw()
+        }
+        wait_until("over NATS again", || async { nats.status().borrow().usable() }).await;
+        assert_eq!(one_of_each(&db).await, [Via::NATS; 3]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

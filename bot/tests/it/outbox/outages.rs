@@ -1,7 +1,6 @@
 //! Both paths go, and come back.
 
 use eitherway::outbox::Replayer;
-use eitherway::sql::{SqlService, SqliteOptions};
 use eitherway::stack::{StackBuilder, boxed};
 use eitherway::{Ack, Class, Classify, Code, Db, Head, Trace, Via};
 use rosey::op::{GetChannelStats, MessageLog, OutboundEnqueue, Request, UserJoined};
@@ -79,22 +78,6 @@ async fn what_waits_is_offered_the_oldest_first_with_the_id_the_time_and_the_tra
     assert_eq!(w.file.applied().await, 100);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_is_locked_sends_events_to_the_outbox_and_they_are_applied_when_the_lock_goes() {
-    let w = World::new().await;
-    let options =
-        SqliteOptions::new(&w.file.url()).unwrap().busy_timeout(std::time::Duration::from_millis(50));
-    w.direct.provide(SqlService::open(&options).await.unwrap());
-    let (_replaying, _task) = w.replay();
-    let mut stranger = w.file.connect().await;
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut stranger).await.unwrap();
-    store(&w.db, (0..300).map(event).collect()).await;
-    assert_eq!(w.outbox.counts().waiting, 300, "nothing leaves while it is locked");
-    sqlx::query("ROLLBACK").execute(&mut stranger).await.unwrap();
-    w.emptied().await;
-    verdict(&w.file, 300).await;
-}
-
 #[tokio::test]
 async fn an_event_that_took_effect_after_all_is_replayed_without_a_second_effect() {
     let w = World::new().await;
@@ -146,18 +129,6 @@ async fn it_is_an_ordinary_service_that_any_stack_may_fall_back_to() {
     assert!(error.to_string().contains("not connected to NATS"), "{error}");
     w.provide().await;
     assert_eq!(db.call(UserJoined { username: "bob".into() }).await.unwrap().via, Via::DB);
-}
-
-#[tokio::test]
-async fn a_refusal_never_goes_to_the_outbox() {
-    let w = World::new().await;
-    w.provide().await;
-    let head = Head::now();
-    w.db.with(head.clone()).user_joined("alice").await.unwrap();
-    let reused = w.db.with(head).user_joined("bob").await.unwrap_err();
-    let invalid = w.db.user_joined("").await.unwrap_err();
-    assert_eq!((reused.class(), invalid.class()), (Class::Rejected, Class::Rejected));
-    assert!(w.outbox.counts().is_empty());
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ async fn refused(kept: &OutboxFile, events: u64) -> (OutboxService<Op>, Vec<Requ
     (outbox, events)
 }
 
-/// Nine days ago by the file's word, for the first so many.
+/// Nine days ago by the file's word, for the first ten.
 const TOO_OLD: &str = "UPDATE aside SET taken_at = taken_at - 9 * 86400000 WHERE id IN \
                        (SELECT id FROM aside ORDER BY id LIMIT 10)";
 

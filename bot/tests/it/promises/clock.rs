@@ -13,7 +13,7 @@ mod future_times {
         i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
     }
 
-    /// A status that claims to be of a time so many seconds ahead.
+    /// A status that claims to be of a time this many seconds ahead.
     async fn status(peer: &Peer, ahead: i64, text: &str) -> Said {
         let payload = format!(r#"{{"status":"{text}","timestamp":{}}}"#, now() + ahead);
         peer.request("rosey.db.status.update", payload).await
@@ -40,42 +40,33 @@ mod future_times {
         assert_eq!(service.terminate().await, Some(0));
     }
 
-    #[tokio::test]
-    async fn on_a_stream_it_is_set_aside() {
-        let w = Durable::new().await;
-        let service = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
-        let peer = Peer::connect(&w.server).await;
-        status(&peer, 86_390, "tomorrow").await;
-        status(&peer, 0, "now").await;
-        w.emptied().await;
-        assert_eq!(w.file.texts("SELECT status FROM current_status").await, ["now"]);
-        assert_eq!(w.file.texts("SELECT code FROM dead_letters").await, ["clock"]);
-        assert_eq!(service.terminate().await, Some(0));
-    }
-
     fn send(options: &[&str], at: i64) -> Option<i32> {
         let payload = format!(r#"{{"username":"u{at}","timestamp":{at}}}"#);
         Ran::of(rosey(&std::env::temp_dir()).args(["send", "user_joined", &payload]).args(options)).code
     }
 
+    /// A service with these options, over which and beside which an event of the first time is taken, and one of the second is
+    /// refused before it is sent.
+    async fn taken_and_refused(mode: &str, tolerance: &[&str], times: [i64; 2]) -> (Durable, ServeProcess) {
+        let w = Durable::new().await;
+        let service =
+            ServeProcess::start_with(&w.server, &w.file, &[&["--jetstream", mode], tolerance].concat()).await;
+        let (nats, database) = (w.server.url(), w.file.url());
+        for path in [&["--nats-url", &*nats][..], &["--no-nats", "--database-url", &database]] {
+            let options = [path, tolerance].concat();
+            let codes = times.map(|at| send(&options, now() + at));
+            assert_eq!(codes, [Some(0), Some(3)], "{tolerance:?} {mode} {path:?}");
+        }
+        w.emptied_if(mode).await;
+        assert_eq!(w.file.buried().await, 0, "it was refused before it was sent");
+        (w, service)
+    }
+
     #[tokio::test]
     async fn how_far_ahead_is_taken_is_one_option_for_every_path() {
-        for (millis, taken, refused) in [("1000", 0, 60), ("7200000", 3_600, 7_300)] {
+        for (millis, times) in [("1000", [0, 60]), ("7200000", [3_600, 7_300])] {
             for mode in ["off", "on"] {
-                let w = Durable::new().await;
-                let tolerance = ["--future-tolerance-ms", millis];
-                let options = [&["--jetstream", mode], &tolerance[..]].concat();
-                let service = ServeProcess::start_with(&w.server, &w.file, &options).await;
-                let (nats, database) = (w.server.url(), w.file.url());
-                let over_nats = ["--nats-url", &nats];
-                let direct = ["--no-nats", "--database-url", &database];
-                for path in [&over_nats[..], &direct[..]] {
-                    let options = [path, &tolerance[..]].concat();
-                    assert_eq!(send(&options, now() + taken), Some(0), "{millis} {mode} {path:?}");
-                    assert_eq!(send(&options, now() + refused), Some(3), "{millis} {mode} {path:?}");
-                }
-                w.emptied_if(mode).await;
-                assert_eq!(w.file.buried().await, 0, "it was refused before it was sent");
+                let (_w, service) = taken_and_refused(mode, &["--future-tolerance-ms", millis], times).await;
                 assert_eq!(service.terminate().await, Some(0));
             }
         }
@@ -84,23 +75,10 @@ mod future_times {
     #[tokio::test]
     async fn how_long_ago_is_taken_is_one_option_for_every_path() {
         const DAY: i64 = 86_400;
-        for (days, taken, refused) in [(None, 3_000, 4_000), (Some("30"), 29, 31)] {
+        let thirty = ["--past-tolerance-days", "30"];
+        for (tolerance, days) in [(&[][..], [-3_000, -4_000]), (&thirty, [-29, -31])] {
             for mode in ["off", "on"] {
-                let w = Durable::new().await;
-                let tolerance: Vec<&str> =
-                    days.iter().flat_map(|days| ["--past-tolerance-days", *days]).collect();
-                let options = [&["--jetstream", mode], &tolerance[..]].concat();
-                let service = ServeProcess::start_with(&w.server, &w.file, &options).await;
-                let (nats, database) = (w.server.url(), w.file.url());
-                let over_nats = ["--nats-url", &nats];
-                let direct = ["--no-nats", "--database-url", &database];
-                for path in [&over_nats[..], &direct[..]] {
-                    let options = [path, &tolerance[..]].concat();
-                    assert_eq!(send(&options, now() - taken * DAY), Some(0), "{days:?} {mode} {path:?}");
-                    assert_eq!(send(&options, now() - refused * DAY), Some(3), "{days:?} {mode} {path:?}");
-                }
-                w.emptied_if(mode).await;
-                assert_eq!(w.file.buried().await, 0, "it was refused before it was sent");
+                let (w, service) = taken_and_refused(mode, tolerance, days.map(|days| days * DAY)).await;
                 // A peer that checks nothing, and whose clock was never set.
                 let peer = Peer::connect(&w.server).await;
                 let said =

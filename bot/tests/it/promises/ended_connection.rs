@@ -1,4 +1,4 @@
-//! A connection to NATS that has ended for good is replaced, and the service serves again, whatever has become of the
+//! A connection to NATS that has ended permanently is replaced, and the service serves again, whatever has become of the
 //! server's state in between.
 
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn ended(peer: &Peer) -> u64 {
 }
 
 #[tokio::test]
-async fn a_service_that_has_emptied_its_stream_serves_again_when_its_connection_has_ended_for_good() {
+async fn a_service_that_has_emptied_its_stream_serves_again_when_its_connection_has_ended_permanently() {
     for stream in [Stream::AsItWas, Stream::Gone, Stream::NotOffered] {
         let mut w = Durable::new().await;
         let mut before = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
@@ -87,7 +87,7 @@ async fn a_service_that_has_emptied_its_stream_serves_again_when_its_connection_
 }
 
 #[tokio::test]
-async fn a_service_on_a_stream_declares_it_again_when_it_is_gone_and_its_connection_has_ended_for_good() {
+async fn a_service_on_a_stream_declares_it_again_when_it_is_gone_and_its_connection_has_ended_permanently() {
     // What is on its way when the connection ends is not waited for long.
     let options = ["--jetstream", "on", "--stream-ack-wait-ms", "2000"];
     for stream in [Stream::AsItWas, Stream::Gone] {

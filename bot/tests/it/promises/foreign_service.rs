@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use eitherway::Via;
 use futures_util::StreamExt;
-use rosey::op::{GetChannelStats, Request, UserJoined};
+use rosey::op::UserJoined;
 use tokio::task::JoinHandle;
-use tower::ServiceExt;
 
 use crate::support::program::rosey;
 use crate::support::*;
@@ -16,7 +15,6 @@ use crate::support::*;
 const QUERY: &str = "rosey.db.stats.recent_chat.get";
 const MODES: [&str; 2] = ["off", "on"];
 
-/// What the service says is in the way.
 /// Sends an operation as an operator would; which path has served it.
 fn path_of_a_line(server: &NatsServer, file: &DbFile, id: &str) -> String {
     let (nats, database) = (server.url(), file.url());
@@ -235,20 +233,6 @@ async fn several_services_on_one_file_are_no_copies() {
     for service in [first, second] {
         assert_eq!(service.terminate().await, Some(0));
     }
-}
-
-#[tokio::test]
-async fn the_direct_path_to_a_copy_of_what_the_service_serves_is_not_taken() {
-    let server = NatsServer::start().await;
-    let (file, copy) = copied();
-    let _service = ServeProcess::start(&server, &copy).await;
-    let nats = nats(&server).await;
-    let direct = direct(&file, &nats).await;
-    wait_until("the copy is noticed", || async {
-        direct.clone().oneshot(Request::new(GetChannelStats {})).await.is_err()
-    })
-    .await;
-    assert_eq!(path_of_a_line(&server, &copy, "one"), "nats");
 }
 
 #[tokio::test]

@@ -148,7 +148,7 @@ async fn times_say_that_they_are_utc() {
 }
 
 #[tokio::test]
-async fn nothing_is_removed_for_good_without_a_yes_and_it_is_said_how_much_it_is() {
+async fn nothing_is_removed_permanently_without_a_yes_and_it_is_said_how_much_it_is() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let (dir, url) = (dir_of(&file), file.url());
     let service = ServeProcess::start(&server, &file).await;

@@ -76,14 +76,15 @@ async fn assert_in_order(file: &DbFile) {
         file.texts("SELECT status || ' ' || details FROM current_status").await,
         [format!("s{0} d{0}", USERS - 1)]
     );
-    let commands: Vec<String> = (0..USERS).map(|n| format!("cmd={n}, args: , result: ")).collect();
-    for audit in [
-        "SELECT details FROM user_actions ORDER BY id",
-        "SELECT details FROM user_actions ORDER BY timestamp, op_id",
-    ] {
-        assert_eq!(file.texts(audit).await, commands, "{audit}");
-    }
     file.assert_clean().await;
+}
+
+const BY_COMMIT: &str = "SELECT details FROM user_actions ORDER BY id";
+const BY_TIME: &str = "SELECT details FROM user_actions ORDER BY timestamp, op_id";
+
+async fn assert_audited(file: &DbFile, commands: &'static str) {
+    let all: Vec<String> = (0..USERS).map(|n| format!("cmd={n}, args: , result: ")).collect();
+    assert_eq!(file.texts(commands).await, all, "{commands}");
 }
 
 /// The lines, as a peer asks for them.
@@ -93,55 +94,42 @@ async fn lines(peer: &Peer) -> Vec<usize> {
     lines.as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap().parse().unwrap()).collect()
 }
 
-async fn kept_in_order(server: &NatsServer, file: &DbFile, mode: &str, second: Option<i64>) {
-    let service = ServeProcess::start_with(server, file, &["--jetstream", mode]).await;
-    let peer = Peer::connect(server).await;
+async fn kept_in_order(w: &Durable, mode: &str, second: Option<i64>) {
+    let service = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", mode]).await;
     let burst = mixed(second);
-    burst.send(server);
-    wait_until("all are applied", || async { file.applied().await == burst.count }).await;
-    assert_in_order(file).await;
-    assert_eq!(lines(&peer).await, (0..LINES).collect::<Vec<_>>());
-    assert_eq!(file.buried().await, 0);
+    burst.send(&w.server);
+    all_in_order(w, &burst).await;
+    assert_audited(&w.file, BY_COMMIT).await;
+    assert_audited(&w.file, BY_TIME).await;
     assert_eq!(service.terminate().await, Some(0));
 }
 
-#[tokio::test]
-async fn a_connection_is_kept_in_order_across_subjects_without_a_stream() {
-    let (server, file) = (NatsServer::start().await, DbFile::new());
-    kept_in_order(&server, &file, "off", None).await;
+/// Waits until all are applied, and finds them in order.
+async fn all_in_order(w: &Durable, burst: &Burst) {
+    wait_until("all are applied", || async { w.file.applied().await == burst.count }).await;
+    assert_in_order(&w.file).await;
+    assert_eq!(lines(&Peer::connect(&w.server).await).await, (0..LINES).collect::<Vec<_>>());
+    assert_eq!(w.file.buried().await, 0);
 }
 
 #[tokio::test]
-async fn a_connection_is_kept_in_order_across_subjects_on_a_stream() {
-    let w = Durable::new().await;
-    kept_in_order(&w.server, &w.file, "on", None).await;
+async fn a_connection_is_kept_in_order_across_subjects_on_a_stream_and_without_one() {
+    for mode in ["off", "on"] {
+        kept_in_order(&Durable::new().await, mode, None).await;
+    }
 }
 
 /// A second of its own time, as the Python bot says it.
 const SECOND: i64 = 1_700_000_000;
 
-async fn assert_begins_the_second(file: &DbFile) {
-    let times =
-        "SELECT min(at) || ' ' || max(at) FROM (SELECT at FROM presence UNION SELECT at FROM recent_chat)";
-    assert_eq!(
-        file.texts(times).await,
-        [format!("{0}000 {0}000", SECOND)],
-        "the second, and nothing of the arrival"
-    );
-}
-
 #[tokio::test]
-async fn events_of_one_second_are_in_the_order_in_which_they_were_sent_without_a_stream() {
-    let (server, file) = (NatsServer::start().await, DbFile::new());
-    kept_in_order(&server, &file, "off", Some(SECOND)).await;
-    assert_begins_the_second(&file).await;
-}
-
-#[tokio::test]
-async fn events_of_one_second_are_in_the_order_in_which_they_were_sent_on_a_stream() {
-    let w = Durable::new().await;
-    kept_in_order(&w.server, &w.file, "on", Some(SECOND)).await;
-    assert_begins_the_second(&w.file).await;
+async fn events_of_one_second_are_in_the_order_in_which_they_were_sent() {
+    for mode in ["off", "on"] {
+        let w = Durable::new().await;
+        kept_in_order(&w, mode, Some(SECOND)).await;
+        let times = "SELECT min(at) || ' ' || max(at) FROM (SELECT at FROM presence UNION SELECT at FROM recent_chat)";
+        assert_eq!(w.file.texts(times).await, [format!("{SECOND}000 {SECOND}000")], "nothing of the arrival");
+    }
 }
 
 /// What a client has kept while it was not connected comes at once when it is; and the service may be slow to take it.
@@ -155,16 +143,7 @@ async fn a_backlog_keeps_its_order_while_the_database_is_locked() {
         burst.send(&w.server);
         wait_until("the lock has been met", || async { service.log().contains("the database fails") }).await;
         held.release().await;
-        wait_until("all are applied", || async { w.file.applied().await == burst.count }).await;
-        let open = "SELECT count(*) FROM user_stats_now WHERE current_session_start IS NOT NULL";
-        assert_eq!(w.file.number(open).await, i64::try_from(USERS).unwrap(), "{mode}");
-        assert_eq!(
-            w.file.texts("SELECT status FROM current_status").await,
-            [format!("s{}", USERS - 1)],
-            "{mode}"
-        );
-        let peer = Peer::connect(&w.server).await;
-        assert_eq!(lines(&peer).await, (0..LINES).collect::<Vec<_>>(), "{mode}");
+        all_in_order(&w, &burst).await;
         assert_eq!(service.terminate().await, Some(0));
     }
 }
@@ -198,15 +177,8 @@ async fn two_services_on_one_stream_keep_its_order() {
     let second = ServeProcess::start_with(&w.server, &w.file, &["--jetstream", "on"]).await;
     let burst = mixed(None);
     burst.send(&w.server);
-    wait_until("all are applied", || async { w.file.applied().await == burst.count }).await;
-    let open =
-        w.file.texts("SELECT username FROM user_stats_now WHERE current_session_start IS NOT NULL").await;
-    assert_eq!((open.len(), open.iter().any(|name| name.starts_with("gone"))), (USERS, false));
-    assert_eq!(w.file.texts("SELECT status FROM current_status").await, [format!("s{}", USERS - 1)]);
-    let audit = w.file.texts("SELECT details FROM user_actions ORDER BY timestamp, op_id").await;
-    assert_eq!(audit, (0..USERS).map(|n| format!("cmd={n}, args: , result: ")).collect::<Vec<_>>());
-    let peer = Peer::connect(&w.server).await;
-    assert_eq!(lines(&peer).await, (0..LINES).collect::<Vec<_>>());
+    all_in_order(&w, &burst).await;
+    assert_audited(&w.file, BY_TIME).await;
     for service in [first, second] {
         assert_eq!(service.terminate().await, Some(0));
     }

@@ -9,29 +9,40 @@ use futures_util::StreamExt;
 use super::world::{JOINED, World, now};
 use crate::support::*;
 
-const NAMED: &str = "another program pulls from the consumer";
+pub(crate) const NAMED: &str = "another program pulls from the consumer";
 /// Within which it is named, and some time for a machine with much to do.
 const SOON: Duration = Duration::from_secs(10);
 /// After so long it would have been named: instances settle for three seconds before they are compared.
-const QUIET: Duration = Duration::from_secs(7);
+pub(crate) const QUIET: Duration = Duration::from_secs(7);
 
 async fn consumer(w: &World) -> PullConsumer {
-    w.js.get_consumer_from_stream("writer", "ROSEY").await.unwrap()
+    consumer_of(&w.peer).await
+}
+
+async fn consumer_of(peer: &Peer) -> PullConsumer {
+    let js = async_nats::jetstream::new(peer.client.clone());
+    js.get_consumer_from_stream("writer", "ROSEY").await.unwrap()
 }
 
 /// Sends events until the other program gets one, and settles that as it likes. Returns how many were sent.
 async fn takes_one(w: &World, name: &str, how: AckKind) -> u32 {
-    let mut messages = consumer(w).await.batch().max_messages(1).expires(LIMIT).messages().await.unwrap();
-    w.peer.flush().await;
+    takes_one_by(&w.peer, name, how).await
+}
+
+/// The same, over this connection.
+pub(crate) async fn takes_one_by(peer: &Peer, name: &str, how: AckKind) -> u32 {
+    let consumer = consumer_of(peer).await;
+    let mut messages = consumer.batch().max_messages(1).expires(LIMIT).messages().await.unwrap();
+    peer.flush().await;
     let mut sent = 0;
     loop {
         let body = format!(r#"{{"username":"{name}-{sent}"}}"#);
-        w.peer.request(JOINED, body).await;
+        peer.request(JOINED, body).await;
         sent += 1;
         let taken = tokio::time::timeout(Duration::from_millis(300), messages.next()).await;
         if let Ok(Some(message)) = taken {
             message.unwrap().ack_with(how).await.unwrap();
-            w.peer.flush().await;
+            peer.flush().await;
             return sent;
         }
     }
@@ -51,13 +62,18 @@ async fn is_named(peer: &Peer, count: u64) -> bool {
 
 /// Takes one after the other until that is named: what is taken before the instances know each other is not.
 async fn takes_until_named(w: &World) -> u32 {
+    takes_until_named_by(&w.peer, || w.service.log()).await
+}
+
+/// The same, over this connection. `log`: what is shown if it is not.
+pub(crate) async fn takes_until_named_by(peer: &Peer, log: impl Fn() -> String) -> u32 {
     for round in 0..5 {
-        let sent = takes_one(w, &format!("first{round}"), AckKind::Ack).await;
-        if is_named(&w.peer, 1).await {
+        let sent = takes_one_by(peer, &format!("first{round}"), AckKind::Ack).await;
+        if is_named(peer, 1).await {
             return sent;
         }
     }
-    panic!("not named: {}", w.service.log());
+    panic!("not named: {}", log());
 }
 
 #[tokio::test]

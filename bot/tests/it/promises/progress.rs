@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use super::world::{JOINED, World, noticed, now};
+use super::world::{JOINED, World, now};
 use crate::support::*;
 
 #[tokio::test]
@@ -81,22 +80,6 @@ async fn a_plain_publish_that_cannot_be_applied_is_named_without_a_stream_too() 
 }
 
 #[tokio::test]
-async fn what_another_program_has_taken_and_not_acknowledged_is_named() {
-    let w = Durable::new().await;
-    let service = ServeProcess::start(&w.server, &w.file).await;
-    assert_eq!(service.terminate().await, Some(0));
-    let peer = Peer::connect(&w.server).await;
-    peer.request(JOINED, r#"{"username":"alice"}"#).await;
-    let mut taken = w.consumer().await.fetch().max_messages(1).messages().await.unwrap();
-    let message = taken.next().await.unwrap().unwrap();
-    let _service = ServeProcess::start(&w.server, &w.file).await;
-    noticed(&peer, &["1 event ", "acknowledged and not applied", "another instance or program"]).await;
-    message.ack_with(async_nats::jetstream::AckKind::Nak(None)).await.unwrap();
-    w.emptied().await;
-    wait_until("it is over", || async { now(&peer).await.is_empty() }).await;
-}
-
-#[tokio::test]
 async fn a_request_for_more_that_the_server_denies_is_named_with_the_permission() {
     let config = r#"
         authorization { users: [
@@ -113,33 +96,6 @@ async fn a_request_for_more_that_the_server_denies_is_named_with_the_permission(
 }
 
 #[tokio::test]
-async fn settings_of_the_stream_that_lose_events_are_put_right_while_the_service_runs() {
-    let w = World::new().await;
-    w.edit_stream(json!({"discard": "old", "max_msgs": 1000, "max_age": 3_600_000_000_000_u64, "allow_rollup_hdrs": true,
-        "max_msgs_per_subject": 50, "republish": {"src": ">", "dest": "copy.>"}}))
-    .await;
-    let said = w.noticed(&["settings of the stream", "discard", "max_age", "republish"]).await;
-    assert!(said.contains("put right"), "{said}");
-    wait_until("they are as they were", || async {
-        let config = w.stream().await["config"].take();
-        config["discard"] == "new"
-            && config["max_msgs"] == -1
-            && config["max_age"] == 0
-            && config["republish"].is_null()
-    })
-    .await;
-    // What is gone by then cannot come back.
-    w.edit_stream(json!({"subjects": ["rosey.db.user.left"]})).await;
-    wait_until("the subjects are there again", || async {
-        w.stream().await["config"]["subjects"].to_string().contains(JOINED)
-    })
-    .await;
-    w.joined(0..5).await;
-    w.has_applied(5).await;
-    w.over("settings of the stream").await;
-}
-
-#[tokio::test]
 async fn a_setting_that_no_server_takes_back_is_named() {
     let w = World::new().await;
     w.edit_stream(json!({"deny_delete": true})).await;
@@ -152,42 +108,6 @@ async fn a_setting_that_no_server_takes_back_is_named() {
     w.edit_stream(json!({"sealed": true})).await;
     let said = w.noticed(&["sealed"]).await;
     assert!(said.contains("delete"), "{said}");
-}
-
-#[tokio::test]
-async fn a_consumer_that_was_changed_by_hand_hands_out_everything_again() {
-    let changes = [
-        json!({"filter_subject": "rosey.db.user.left"}),
-        json!({"max_deliver": 1}),
-        json!({"max_ack_pending": 1, "ack_wait": 600_000_000_000_u64}),
-        json!({"headers_only": true}),
-        json!({"inactive_threshold": 60_000_000_000_u64}),
-    ];
-    for change in changes {
-        let w = World::new().await;
-        w.put_consumer(change.clone()).await;
-        w.joined(0..20).await;
-        w.has_applied(20).await;
-        let named = change.as_object().unwrap().keys().next().unwrap().clone();
-        let said = w.noticed(&["settings of the consumer", &named]).await;
-        assert!(said.contains("put right"), "{said}");
-    }
-}
-
-#[tokio::test]
-async fn a_consumer_of_another_kind_under_our_name_is_replaced() {
-    for config in [
-        json!({"durable_name": "writer", "ack_policy": "explicit", "deliver_subject": "elsewhere", "deliver_policy": "all"}),
-        json!({"durable_name": "writer", "ack_policy": "explicit", "deliver_policy": "all", "max_waiting": 1}),
-    ] {
-        let w = World::new().await;
-        w.service.freeze();
-        w.ask("CONSUMER.DELETE.ROSEY.writer", json!({})).await;
-        w.create_consumer(config).await;
-        w.service.thaw();
-        w.joined(0..20).await;
-        w.has_applied(20).await;
-    }
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! No password is shown: not in an error, not in the log, not in the help, wherever it was given.
 
-use crate::support::program::{Ran, dir_of, finished, rosey, write};
+use crate::support::program::{Ran, dir_of, rosey, write};
 use crate::support::*;
 
 const SECRET: &str = "hunter2";
@@ -33,54 +33,6 @@ fn what_is_wrong_with_a_configuration_is_said_by_its_place_and_never_by_its_text
             assert!(ran.code == Some(2) && ran.err.contains(place), "{config}: {}", ran.all());
             assert!(!ran.all().contains(SECRET), "{config}: {}", ran.all());
         }
-    }
-}
-
-#[tokio::test]
-async fn no_password_of_an_address_is_shown_in_an_error_the_log_or_the_help() {
-    let file = DbFile::new();
-    let dir = dir_of(&file);
-    let mut commands = Vec::new();
-    for url in [
-        "nats://me:hunter2",
-        "nats://me:hunter2@",
-        "nats://me:hunter2@:4222",
-        "nats://me:p%40hunter2@127.0.0.1:1",
-        "nats://hunter2@127.0.0.1:1",
-        "tls://me:hunter2@127.0.0.1:1/",
-        "nats://127.0.0.1:1,nats://me:hunter2@127.0.0.1:1",
-        "nats://me:hunter2@127.0.0.1:1, nats://127.0.0.1:1",
-        "me:hunter2@127.0.0.1:1",
-        "nats://me:hunter2@127.0.0.1:port",
-    ] {
-        let send = ["send", "user_joined", r#"{"username":"alice"}"#];
-        let mut of_option = rosey(&dir);
-        of_option.args(send).args(["--nats-url", url, "--log", "debug,async_nats=trace"]);
-        let mut as_json = rosey(&dir);
-        as_json.args(send).args(["--json", "--log", "trace"]).env("NATS_URL", url);
-        let mut help = rosey(&dir);
-        help.args(["serve", "--help"]).env("ROSEY_NATS_URL", url).env("ROSEY_DATABASE_URL", url);
-        let mut shared = rosey(&dir);
-        shared.args(["up", "--help"]).env("NATS_URL", url).env("DATABASE_URL", url).env("ROSEY_CHAT", url);
-        let mut config = rosey(&dir);
-        config.arg("config").env("NATS_URL", url).env("ROSEY_DATABASE_URL", url);
-        let mut config_json = rosey(&dir);
-        config_json.args(["config", "serve", "--nats-url", url, "--json"]);
-        commands.extend([of_option, as_json, help, shared, config, config_json]);
-        let mut misplaced = rosey(&dir);
-        misplaced.args(["serve", url]);
-        if url.contains("://") {
-            commands.push(misplaced);
-        }
-        let mut database = rosey(&dir);
-        database.args(["verify", "--database-url", url]);
-        if url.contains("://") {
-            commands.push(database);
-        }
-    }
-    for command in &mut commands {
-        let ran = finished(command).await;
-        assert!(!ran.all().contains(SECRET), "{command:?}: {}", ran.all());
     }
 }
 
@@ -121,6 +73,9 @@ fn no_password_is_shown_wherever_it_stands_on_the_command_line_in_the_environmen
             command.args(forms[commands.len() % forms.len()]).args(words).envs(variables.iter().copied());
             commands.push(command);
         };
+        let send = ["send", "user_joined", r#"{"username":"alice"}"#];
+        add(&[&send[..], &["--nats-url", login, "--log", "debug,async_nats=trace"]].concat(), &[]);
+        add(&[&send[..], &["--json", "--log", "trace"]].concat(), &[("NATS_URL", login)]);
         for option in
             ["--database-url", "--log", "--log-format", "--config", "--nats-timeout-ms", "--synchronous"]
         {

@@ -215,6 +215,7 @@ async fn each_setting_of_the_consumer_that_is_changed_is_put_right() {
         json!({"replay_policy": "original"}),
         json!({"mem_storage": true}),
         json!({"deliver_subject": "elsewhere", "max_waiting": null}),
+        json!({"max_waiting": 1}),
         json!({"inactive_threshold": 100_000_000_u64, "filter_subject": "rosey.db.user.left"}),
     ];
     let new = edited.len();

@@ -30,7 +30,7 @@ const ROWS: &str = "
     UNION ALL SELECT 'count ' || chat_users || ' ' || connected_users FROM user_count_history
     ORDER BY 1";
 
-/// A payload of exactly so many bytes: this object, with one field that is filled up.
+/// A payload of exactly this many bytes: this object, with one field that is filled up.
 fn filled(object: serde_json::Value, field: &str, bytes: usize) -> String {
     let mut object = object;
     object[field] = json!("");

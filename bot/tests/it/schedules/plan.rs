@@ -18,7 +18,7 @@ pub(crate) enum Fault {
     Cut(End, NewConnections),
     Stalled(Directions),
     Delayed(Directions, Duration),
-    /// To so many bytes a second.
+    /// To this many bytes a second.
     Throttled(Directions, u64),
     HalfClosed(Direction),
     /// Another program has the lock of the database.

@@ -9,7 +9,7 @@ use crate::support::*;
 /// Resident memory (KiB), file descriptors, threads, tasks.
 type Use = [u64; 4];
 
-/// What each may grow by, from the middle third of the time to the last: a share, and so many on top. Caches fill in the
+/// What each may grow by, from the middle third of the time to the last: a share, and this many on top. Caches fill in the
 /// first third; an allocator gives pages back when it likes.
 const MAY_GROW: [(&str, f64, u64); 4] =
     [("memory KiB", 0.10, 4096), ("files", 0.0, 4), ("threads", 0.0, 2), ("tasks", 0.0, 16)];

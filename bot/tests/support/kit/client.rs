@@ -58,15 +58,10 @@ pub(crate) async fn stack(nats: &NatsService<Op>, file: &DbFile) -> Over {
 
 /// The standard stack with nothing behind NATS, and no hedges: a silence of a busy machine opens no circuit.
 pub(crate) fn nats_only(nats: &NatsService<Op>) -> Over {
-    Db::new(boxed(
-        StackBuilder::new()
-            .hedging(Hedging::off())
-            .over(Some(nats.clone()), GuardedStore::closed(), NO_PATH)
-            .stack,
-    ))
+    nats_within(nats, std::time::Duration::from_secs(2))
 }
 
-/// The same, where an answer may take so long.
+/// The same, where an answer may take this long.
 pub(crate) fn nats_within(nats: &NatsService<Op>, limit: std::time::Duration) -> Over {
     let stack = StackBuilder::new().nats_timeout(limit).hedging(Hedging::off());
     Db::new(boxed(stack.over(Some(nats.clone()), GuardedStore::closed(), NO_PATH).stack))

@@ -72,7 +72,7 @@ impl Postgres {
         self
     }
 
-    /// One whose databases are on a disk of so many MiB. It does not survive the server.
+    /// One whose databases are on a disk of this many MiB. It does not survive the server.
     pub(crate) async fn with_disk(size: &'static str) -> Self {
         let mut server = Self::prepare(&[]);
         server.make("initdb", INITDB);

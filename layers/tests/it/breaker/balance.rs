@@ -7,7 +7,7 @@ use tower::{
     load::{CompleteOnResponse, Load, PendingRequests},
 };
 
-/// Of 800 requests, one in 10 ms, so many fail.
+/// Of 800 requests, one in 10 ms, this many fail.
 async fn failures_of_800(circuit: Config) -> usize {
     let endpoint = |broken: bool| {
         let service = service_fn(move |_: Req| async move {

@@ -12,23 +12,6 @@ async fn all_services_of_a_layer_and_all_clones_share_one_circuit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operator_opens_and_closes_the_circuit_whatever_the_calls_say() {
-    let breaker = Breaker::new(answers(DOWN), config());
-    let handle = breaker.handle();
-    handle.force_closed();
-    for _ in 0..10 {
-        assert_eq!(breaker.clone().oneshot(read(1)).await, DOWN);
-    }
-    handle.force_open();
-    advance(Duration::from_secs(3600)).await;
-    assert_eq!(rejected(breaker.clone().oneshot(read(1)).await).retry_after(), None);
-    handle.set_healthy(true);
-    assert_eq!(handle.state(), State::ForcedOpen);
-    handle.reset();
-    open(&breaker).await;
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_health_signal_opens_and_closes_the_circuit_and_no_caller_pays_for_a_probe() {
     let puppet = Puppet::default();
     let breaker = Breaker::new(puppet.service(), config().consecutive_failures(1).closes_on_signal_only());

@@ -3,21 +3,6 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn opens_after_that_many_failures_in_a_row_and_a_success_begins_the_count_again() {
-    let puppet = Puppet::default();
-    let breaker = Breaker::new(puppet.service(), config());
-    for (answer, state) in
-        [(DOWN, State::Closed), (Ok(Via(0)), State::Closed), (DOWN, State::Closed), (DOWN, State::Open)]
-    {
-        let mut call = task::spawn(breaker.clone().oneshot(read(1)));
-        assert_pending!(call.poll());
-        puppet.answer(0, answer.clone());
-        assert_eq!(assert_ready!(call.poll()), answer);
-        assert_eq!(breaker.handle().state(), state);
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_request_that_is_refused_or_too_large_says_nothing_bad_about_the_service() {
     for class in Class::ALL {
         let breaker = Breaker::new(answers(Err(Error::Of(class))), config().consecutive_failures(1));
@@ -36,22 +21,6 @@ async fn a_closure_over_the_result_says_what_a_failure_is() {
     assert_eq!(handle.state(), State::Closed);
     layer.layer(answers(Ok(Via(0)))).oneshot(read(1)).await.unwrap();
     assert_eq!(handle.state(), State::Open);
-}
-
-#[tokio::test]
-async fn opens_at_the_rate_only_when_there_were_enough_calls() {
-    let puppet = Puppet::default();
-    let breaker =
-        Breaker::new(puppet.service(), config().consecutive_failures(u16::MAX).failure_rate(0.5, 10, 4));
-    for (answer, state) in
-        [(DOWN, State::Closed), (DOWN, State::Closed), (Ok(Via(0)), State::Closed), (DOWN, State::Open)]
-    {
-        let mut call = task::spawn(breaker.clone().oneshot(read(1)));
-        assert_pending!(call.poll());
-        puppet.answer(0, answer);
-        let _ = assert_ready!(call.poll());
-        assert_eq!(breaker.handle().state(), state);
-    }
 }
 
 #[tokio::test]

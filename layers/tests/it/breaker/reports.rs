@@ -12,15 +12,27 @@ fn takes_a_second() -> impl Service<Req, Response = Via, Error = Error, Future: 
 
 #[tokio::test(start_paused = true)]
 async fn probes_that_together_take_longer_than_a_lease_still_close_the_circuit() {
-    let breaker = Breaker::new(takes_a_second(), config().probes(1, 10));
+    // One at a time, as many as needed.
+    let (passed, left) = (Arc::new(Semaphore::new(10)), Arc::new(Semaphore::new(1)));
+    let (probes, running) = (Arc::clone(&passed), Arc::clone(&left));
+    let service = service_fn(move |_: Req| {
+        probes.try_acquire().expect("ten probes are enough").forget();
+        let place = Arc::clone(&running).try_acquire_owned().expect("one probe at a time");
+        async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(place);
+            Answer::Ok(Via(0))
+        }
+    });
+    let breaker = Breaker::new(service, config().probes(1, 10));
     breaker.handle().trip();
     advance(FIRST).await;
     let callers: Vec<_> = (0..4)
         .map(|id| {
             let breaker = breaker.clone();
             tokio::spawn(async move {
-                for _ in 0..200 {
-                    let _ = breaker.clone().oneshot(read(id)).await;
+                while breaker.handle().state() != State::Closed {
+                    let _: Answer = breaker.clone().oneshot(read(id)).await;
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             })
@@ -28,7 +40,68 @@ async fn probes_that_together_take_longer_than_a_lease_still_close_the_circuit()
         .collect();
     tokio::time::sleep(Duration::from_secs(12)).await;
     assert_eq!(breaker.handle().state(), State::Closed);
-    callers.into_iter().for_each(|caller| caller.abort());
+    assert_eq!(passed.available_permits(), 0, "no probe in vain");
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lease_of_a_probe_begins_with_it_and_not_with_the_first() {
+    let puppet = Puppet::default();
+    let breaker = half_open_with(&puppet, config().probes(1, 4)).await;
+    let moment = Duration::from_millis(1);
+    for _ in 0..4 {
+        let mut probe = task::spawn(breaker.clone().oneshot(read(1)));
+        assert_pending!(probe.poll());
+        advance(LEASE - moment).await;
+        let beside = rejected(breaker.clone().oneshot(read(2)).await);
+        assert_eq!(beside.retry_after(), Some(moment));
+        puppet.answer(0, Ok(Via(0)));
+        assert_ready_ok!(probe.poll());
+    }
+    assert_eq!(breaker.handle().state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_keeps_its_own_place_only_while_others_come_back() {
+    let puppet = Puppet::default();
+    let breaker = half_open_with(&puppet, config().probes(2, 3)).await;
+    let probe = || {
+        let mut probe = task::spawn(breaker.clone().oneshot(read(1)));
+        assert_pending!(probe.poll());
+        probe
+    };
+    let _hangs = probe();
+    for _ in 0..3 {
+        let mut other = probe();
+        advance(LEASE - Duration::from_millis(1)).await;
+        rejected(breaker.clone().oneshot(read(2)).await);
+        puppet.answer(1, Ok(Via(0)));
+        assert_ready_ok!(other.poll());
+    }
+    assert_eq!(breaker.handle().state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_back_off_doubles_up_to_its_cap_and_stays_there_however_often_the_circuit_opens() {
+    let second = Duration::from_secs(1);
+    for cap in [second * 3, Duration::from_secs(1 << 20), Duration::MAX] {
+        let breaker = Breaker::new(answers(DOWN), config().back_off(second, cap));
+        open(&breaker).await;
+        let mut wait = second;
+        for opening in 0..70 {
+            let longest = wait.min(cap).min(second * u32::MAX);
+            let seen = rejected(breaker.clone().oneshot(read(1)).await).retry_after();
+            assert_eq!(seen, Some(longest), "opening {opening}");
+            if opening > 32 && cap == Duration::MAX {
+                break; // a century later
+            }
+            advance(longest).await;
+            assert_eq!(breaker.clone().oneshot(read(1)).await, DOWN, "a probe");
+            wait = wait.saturating_mul(2);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// How one path ends: after so many milliseconds, or never.
+/// How one path ends: after this many milliseconds, or never.
 type End = Option<(u64, Answer)>;
 
 #[derive(Clone, Debug)]

@@ -75,3 +75,19 @@ async fn a_hedge_whose_secondary_is_not_sync_can_be_spawned() {
     let stack = boxed().hedge_to(boxed()).hedge_to(boxed());
     assert_eq!(tokio::spawn(stack.oneshot(read(1))).await.unwrap(), Ok(Via(1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_primary_with_an_unwanted_response_has_served_was_sent_however_the_hedge_fails() {
+    // Of a closure, no request is hedged; of this policy, all are.
+    let policy = || ByClass::new().classify_by(|_: &Answer| Some(Class::NotSent.into()));
+    for time in [MS, DELAY + MS * 2] {
+        let primary = || After::new(time, Ok(Via(0))).service();
+        let fails = After::new(MS, Err(Error::Of(Class::NotSent))).service();
+        let error = primary().hedge_with(fails, policy(), always()).oneshot(read(1)).await.unwrap_err();
+        assert_eq!(error, FallbackError::Unaccepted { fallback: Error::Of(Class::NotSent) });
+        assert_eq!(error.class(), Class::Unknown);
+        let error = primary().hedge_with(Never, policy(), always()).oneshot(read(1)).await.unwrap_err();
+        let fallback = NotReady::new(ByClass::SECONDARY_PATIENCE).after_response();
+        assert_eq!(error, FallbackError::NotReady { primary: None, fallback });
+    }
+}

@@ -293,12 +293,44 @@ async fn given_up(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_primary_that_answers_nobody_is_given_up_where_the_hedge_says_that_it_cannot_help() {
+async fn a_primary_that_answers_nobody_and_could_not_help_is_given_up_when_it_is_silent() {
     let pace = Pace::new(Config::new().after(DELAY));
-    let by = || GivesUp { pace: pace.clone(), concerns_both: false };
+    let by = || GivesUp { pace: pace.clone(), concerns_both: true };
     assert_eq!(given_up(None, 1, by(), false).await, (UNKNOWN_AND_BACKEND, MS * 100));
     // While it answers others, it is waited for.
     assert_eq!(given_up(Some(400), 1, by(), true).await, (Ok(Via(0)), MS * 400));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_primary_with_nobody_else_to_answer_is_not_given_up_for_a_fault_of_the_secondary_alone() {
+    let pace = Pace::new(Config::new().after(DELAY).patience(MS * 200));
+    let by = || GivesUp { pace: pace.clone(), concerns_both: false };
+    for _ in 0..10 {
+        assert_eq!(given_up(Some(199), 1, by(), false).await, (Ok(Via(0)), MS * 199));
+    }
+    // Until the patience is over, whenever the secondary fails,
+    assert_eq!(given_up(Some(400), 1, by(), false).await, (UNKNOWN_AND_BACKEND, MS * 200));
+    assert_eq!(given_up(Some(400), 250, by(), false).await, (UNKNOWN_AND_BACKEND, MS * 270));
+    // without a limit while it answers others,
+    assert_eq!(given_up(Some(1500), 1, by(), true).await, (Ok(Via(0)), MS * 1500));
+    // and where there is no patience.
+    let by = GivesUp { pace: Pace::new(Config::new().after(DELAY)), concerns_both: false };
+    assert_eq!(given_up(Some(1500), 1, by, false).await, (Ok(Via(0)), MS * 1500));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_patience_with_a_primary_begins_again_when_it_has_answered_another_request() {
+    let pace = Pace::new(Config::new().after(DELAY).patience(MS * 200));
+    let by = GivesUp { pace: pace.clone(), concerns_both: false };
+    let once = async {
+        sleep(MS * 50).await;
+        pace.heard();
+        pending().await
+    };
+    tokio::select! {
+        answer = given_up(None, 1, by, false) => assert_eq!(answer, (UNKNOWN_AND_BACKEND, MS * 400)),
+        () = once => unreachable!(),
+    }
 }
 
 #[tokio::test(start_paused = true)]

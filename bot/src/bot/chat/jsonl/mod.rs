@@ -10,7 +10,6 @@
 //! lists every form.
 
 mod line;
-mod lines;
 mod pace;
 mod sender;
 mod stdin;
@@ -26,11 +25,11 @@ use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::fs::File;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncSeekExt, BufReader};
 
+use super::lines::{Lines, Next};
 use super::{Chat, ChatSender, OpenError, Received, Unreadable};
 use crate::bot::event::{Event, Stamp};
 use eitherway::clock;
 use line::Line;
-use lines::{Lines, Next};
 use pace::Pace;
 pub use sender::JsonlSender;
 

@@ -60,7 +60,7 @@ impl Bot {
         fs::read_to_string(&self.log).unwrap()
     }
 
-    /// Waits until so many events are in the outbox.
+    /// Waits until this many events are in the outbox.
     async fn keeps(&self, events: i64) {
         wait_until("they wait in the outbox", || async { self.outbox.waiting().await == Some(events) }).await;
     }
@@ -107,7 +107,7 @@ async fn a_new_process_on_a_copy_writes_nothing_to_it_while_the_service_runs_on_
 }
 
 #[tokio::test]
-async fn a_bot_that_was_on_a_copy_before_the_service_came_leaves_it_for_good() {
+async fn a_bot_that_was_on_a_copy_before_the_service_came_stays_off_it() {
     let (mut server, file) = (NatsServer::start().await, DbFile::new());
     let made = ["--no-nats", "--database-url", &file.url()];
     let line = r#"{"username":"ann","message":"before"}"#;

@@ -106,19 +106,6 @@ async fn a_file_that_may_only_be_read_is_refused_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_stands_in_the_way_is_named_and_nothing_is_changed() {
-    let (server, folder) =
-        (NatsServer::start().await, Folder::made_by(&[H, "CREATE TABLE presence (mine)"]).await);
-    let bytes = folder.bytes();
-    let (code, said) = folder.done(SERVE, Some(&server));
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("cannot migrate") && said.contains("presence"), "{said}");
-    assert_eq!((folder.bytes(), folder.beside()), (bytes, Vec::new()));
-    folder.execute("DROP TABLE presence").await;
-    folder.serve(SERVE, &server).await.terminate_and_log().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bot_and_service_in_one_process_take_over_too_with_nats_and_without() {
     for option in ["", "--no-nats", "--nats-url nats://127.0.0.1:1"] {
         let (server, folder) = (NatsServer::start().await, Folder::made_by(&[H]).await);

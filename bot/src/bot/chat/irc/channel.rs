@@ -1,0 +1,386 @@
+//! The channel as its server tells of it: lines in, events out. Knows nothing of connections.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::folding::Folding;
+use super::message::Message;
+use super::speech::plain;
+use super::time;
+use crate::bot::event::{Body, Event, Stamp, UserData};
+use eitherway::clock;
+
+/// How long those whom a netsplit took away are waited for.
+const HELD: Duration = Duration::from_secs(10 * 60);
+/// More members than any channel has: what a server tells beyond is dropped, so that memory is bounded.
+const MOST_MEMBERS: usize = 65_536;
+
+/// What a server has said of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) folding: Folding,
+    /// The name of the network: the source of its ids.
+    pub(super) network: String,
+    /// The signs in front of the names of those who have a rank, the highest first.
+    pub(super) ranks: String,
+}
+
+impl Server {
+    /// A server of which only the name is known.
+    pub(super) fn new(host: &str) -> Self {
+        Self { folding: Folding::default(), network: host.to_owned(), ranks: "~&@%+".to_owned() }
+    }
+}
+
+/// The channel, and who is in it.
+pub(super) struct Channel {
+    name: String,
+    me: String,
+    /// Our `user@host` as others see it.
+    mask: String,
+    server: Server,
+    source: Arc<str>,
+    members: HashMap<String, Member>,
+    held: HashMap<String, Held>,
+    listing: Vec<UserData>,
+    inside: bool,
+    /// The time of the last event of presence: none is before it.
+    latest: i64,
+    crowd: Crowd,
+}
+
+struct Member {
+    nick: String,
+    mask: String,
+}
+
+/// Somebody whom a netsplit took away.
+struct Held {
+    member: Member,
+    /// In unix milliseconds.
+    since: i64,
+    until: Instant,
+}
+
+/// What of the number of members was not told yet.
+#[derive(Default)]
+struct Crowd {
+    told: usize,
+    /// The most since then, and when.
+    peak: (usize, i64),
+}
+
+impl Channel {
+    pub(super) fn new(name: &str, me: &str, server: Server) -> Self {
+        Self {
+            name: name.to_owned(),
+            me: me.to_owned(),
+            mask: String::new(),
+            source: format!("irc/{}", server.network).into(),
+            server,
+            members: HashMap::new(),
+            held: HashMap::new(),
+            listing: Vec::new(),
+            inside: false,
+            latest: 0,
+            crowd: Crowd::default(),
+        }
+    }
+
+    /// Our own name.
+    pub(super) fn me(&self) -> &str {
+        &self.me
+    }
+
+    /// Whether we are in the channel.
+    pub(super) const fn inside(&self) -> bool {
+        self.inside
+    }
+
+    /// What the server puts in front of what we say; at its longest, while it has not shown it.
+    pub(super) fn prefix(&self) -> String {
+        if self.mask.is_empty() {
+            format!("{}!{}", self.me, "x".repeat(10 + 1 + 63))
+        } else {
+            format!("{}!{}", self.me, self.mask)
+        }
+    }
+
+    /// Whether it is our own name.
+    pub(super) fn is_me(&self, nick: &str) -> bool {
+        self.server.folding.same(nick, &self.me)
+    }
+
+    /// Whether it is the channel.
+    pub(super) fn is_here(&self, target: &str) -> bool {
+        self.server.folding.same(target, &self.name)
+    }
+
+    /// The events that a line makes.
+    pub(super) fn hear(&mut self, message: &Message<'_>, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        let nick = message.nick();
+        match message.command {
+            "JOIN" if self.is_here(message.param(0)) => self.joined(message, &mut events),
+            "353" if self.is_here(message.param(2)) => self.listed(message),
+            "366" if self.is_here(message.param(1)) && self.inside => {
+                let at = self.moment(message);
+                self.list_ended(at, &mut events);
+            }
+            "PART" if self.is_here(message.param(0)) => {
+                self.left(nick, message, message.param(1), &mut events)
+            }
+            "KICK" if self.is_here(message.param(0)) => {
+                self.left(message.param(1), message, message.param(2), &mut events);
+            }
+            "QUIT" => self.quit(message, now, &mut events),
+            "NICK" => self.renamed(message, &mut events),
+            "PRIVMSG" => events.extend(self.said(message)),
+            "CHGHOST" => self.moved(nick, format!("{}@{}", message.param(0), message.param(1))),
+            // Our host is hidden from now on.
+            "396" => {
+                let user = self.mask.split('@').next().unwrap_or_default().to_owned();
+                let host = message.param(1);
+                self.mask = if host.contains('@') { host.to_owned() } else { format!("{user}@{host}") };
+            }
+            _ => {}
+        }
+        events
+    }
+
+    /// The events of a lost connection.
+    pub(super) fn lose(&mut self, reason: &str) -> Vec<Event> {
+        let at = self.later(clock::issue());
+        let mut events = self.release(|_| true);
+        self.members.clear();
+        self.crowd = Crowd::default();
+        if std::mem::take(&mut self.inside) {
+            events.push(Event::new(Body::Disconnect { reason: Some(reason.to_owned()) }, Stamp::at(at)));
+        }
+        events
+    }
+
+    /// When the first of those who are held is waited for no longer.
+    pub(super) fn next_release(&self) -> Option<Instant> {
+        self.held.values().map(|held| held.until).min()
+    }
+
+    /// The leaves of those who were waited for long enough: at the time of the split.
+    pub(super) fn release_due(&mut self, now: Instant) -> Vec<Event> {
+        self.release(|held| held.until <= now)
+    }
+
+    /// Whether the number of members has changed since it was told.
+    pub(super) fn has_news(&self) -> bool {
+        self.inside && (self.crowd.peak.0 > self.crowd.told || self.members.len() != self.crowd.told)
+    }
+
+    /// The number of members, after the most that there were since it was told.
+    pub(super) fn count(&mut self) -> Vec<Event> {
+        let (peak, at) = self.crowd.peak;
+        let now = (self.members.len(), self.later(clock::issue()));
+        self.crowd = Crowd { told: now.0, peak: (0, 0) };
+        let event = |(count, at): (usize, i64)| {
+            let usercount = u32::try_from(count).unwrap_or(u32::MAX);
+            Event::new(Body::UserCount { usercount, connected: None }, Stamp::at(at))
+        };
+        [Some((peak, at)).filter(|_| peak > now.0), Some(now)].into_iter().flatten().map(event).collect()
+    }
+
+    fn joined(&mut self, message: &Message<'_>, events: &mut Vec<Event>) {
+        let (nick, at) = (message.nick(), self.moment(message));
+        let member = Member { nick: nick.to_owned(), mask: message.mask().to_owned() };
+        if self.is_me(nick) {
+            (self.mask, self.inside) = (member.mask, true);
+            self.listing.clear();
+            events.push(Event::new(Body::Connect, Stamp::at(at)));
+            return;
+        }
+        let name = self.server.folding.fold(nick);
+        let back = self.held.get(&name).is_some_and(|held| {
+            held.member.nick == nick && (held.member.mask.is_empty() || held.member.mask == member.mask)
+        });
+        if back {
+            self.held.remove(&name);
+        } else {
+            events.extend(self.release_name(&name));
+        }
+        let (known, full) = (self.members.contains_key(&name), self.members.len() >= MOST_MEMBERS);
+        if known || full {
+            return;
+        }
+        self.members.insert(name, member);
+        self.grown(at);
+        if !back {
+            events.push(join(nick, at));
+        }
+    }
+
+    fn listed(&mut self, message: &Message<'_>) {
+        for entry in message.last().split(' ').filter(|entry| !entry.is_empty()) {
+            let name = entry.trim_start_matches(|c| self.server.ranks.contains(c));
+            let signs = &entry[..entry.len() - name.len()];
+            let (nick, mask) = name.split_once('!').unwrap_or((name, ""));
+            if nick.is_empty() || self.listing.len() >= MOST_MEMBERS {
+                continue;
+            }
+            let known = self.server.folding.fold(nick);
+            let mask = if mask.is_empty() {
+                self.members.remove(&known).map(|m| m.mask).unwrap_or_default()
+            } else {
+                mask.to_owned()
+            };
+            self.members.insert(known, Member { nick: nick.to_owned(), mask });
+            self.listing.push(UserData {
+                is_moderator: signs.contains(['~', '&', '@', '%']),
+                ..UserData::named(nick)
+            });
+        }
+    }
+
+    fn list_ended(&mut self, at: i64, events: &mut Vec<Event>) {
+        let users = std::mem::take(&mut self.listing);
+        if users.is_empty() {
+            return;
+        }
+        let fold = |user: &UserData| self.server.folding.fold(&user.username);
+        let listed: std::collections::HashSet<String> = users.iter().map(fold).collect();
+        self.members.retain(|name, _| listed.contains(name));
+        self.grown(at);
+        events.push(Event::new(Body::UserList { users }, Stamp::at(at)));
+    }
+
+    /// Somebody has left the channel alone, or was made to.
+    fn left(&mut self, nick: &str, message: &Message<'_>, reason: &str, events: &mut Vec<Event>) {
+        let at = self.moment(message);
+        if !self.is_me(nick) {
+            events.extend(
+                self.members.remove(&self.server.folding.fold(nick)).map(|member| leave(&member.nick, at)),
+            );
+            return;
+        }
+        events.extend(self.release(|_| true));
+        self.members.clear();
+        self.crowd = Crowd::default();
+        self.inside = false;
+        let reason = Some(plain(reason)).filter(|reason| !reason.is_empty());
+        events.push(Event::new(Body::Kicked { reason }, Stamp::at(at)));
+    }
+
+    fn quit(&mut self, message: &Message<'_>, now: Instant, events: &mut Vec<Event>) {
+        let name = self.server.folding.fold(message.nick());
+        let at = self.moment(message);
+        let Some(member) = self.members.remove(&name) else { return };
+        if is_split(message.param(0)) {
+            let mask = if member.mask.is_empty() { message.mask().to_owned() } else { member.mask };
+            let member = Member { mask, ..member };
+            self.held.insert(name, Held { member, since: at, until: now + HELD });
+        } else {
+            events.push(leave(&member.nick, at));
+        }
+    }
+
+    fn renamed(&mut self, message: &Message<'_>, events: &mut Vec<Event>) {
+        let (old, new, at) = (message.nick(), message.param(0), self.moment(message));
+        if new.is_empty() {
+            return;
+        }
+        if self.is_me(old) {
+            new.clone_into(&mut self.me);
+        }
+        let (from, to) = (self.server.folding.fold(old), self.server.folding.fold(new));
+        let Some(member) = self.members.remove(&from) else { return };
+        events.extend(self.release_name(&to));
+        events.push(leave(&member.nick, at));
+        events.push(join(new, at));
+        self.members.insert(to, Member { nick: new.to_owned(), ..member });
+    }
+
+    fn said(&self, message: &Message<'_>) -> Option<Event> {
+        let (nick, target) = (message.nick(), message.param(0));
+        let is_server = !message.source.contains('!') && nick.contains('.');
+        if nick.is_empty() || is_server || self.is_me(nick) {
+            return None;
+        }
+        let text = message.param(1);
+        let content = match text.strip_prefix('\x01').map(|ctcp| ctcp.strip_suffix('\x01').unwrap_or(ctcp)) {
+            None => plain(text),
+            Some(ctcp) => format!("/me {}", plain(ctcp.strip_prefix("ACTION ")?)),
+        };
+        let user = nick.to_owned();
+        let body = match () {
+            () if self.inside && self.is_here(target) => Body::Message { user, content },
+            () if self.is_me(target) => Body::Pm { user, content },
+            () => return None,
+        };
+        let stamp = Stamp::at(stamped(message).unwrap_or_else(clock::issue));
+        let stamp = match message.tag("msgid").filter(|id| !id.is_empty()) {
+            Some(id) => stamp.identified(Arc::clone(&self.source), id),
+            None => stamp,
+        };
+        Some(Event::new(body, stamp))
+    }
+
+    fn moved(&mut self, nick: &str, mask: String) {
+        if self.is_me(nick) {
+            self.mask.clone_from(&mask);
+        }
+        if let Some(member) = self.members.get_mut(&self.server.folding.fold(nick)) {
+            member.mask = mask;
+        }
+    }
+
+    fn release_name(&mut self, name: &str) -> Option<Event> {
+        self.held.remove(name).map(|held| leave(&held.member.nick, held.since))
+    }
+
+    fn release(&mut self, is_due: impl Fn(&Held) -> bool) -> Vec<Event> {
+        self.held
+            .extract_if(|_, held| is_due(held))
+            .map(|(_, held)| leave(&held.member.nick, held.since))
+            .collect()
+    }
+
+    fn grown(&mut self, at: i64) {
+        if self.members.len() > self.crowd.peak.0 {
+            self.crowd.peak = (self.members.len(), at);
+        }
+    }
+
+    /// When a move happened: by the server's clock, if it tells, but never before the last move. Messages of servers whose
+    /// clocks differ would change places otherwise.
+    fn moment(&mut self, message: &Message<'_>) -> i64 {
+        self.later(stamped(message).unwrap_or_else(clock::issue))
+    }
+
+    fn later(&mut self, at: i64) -> i64 {
+        self.latest = self.latest.max(at);
+        self.latest
+    }
+}
+
+/// The time of a line by its server's clock; a clock that is ahead of ours is not believed.
+fn stamped(message: &Message<'_>) -> Option<i64> {
+    let at = time::parse(&message.tag("time")?)?;
+    Some(at.min(clock::now())).filter(|at| *at > 0)
+}
+
+/// Whether a server says with this reason that two servers have lost each other: `hub.example leaf.example`.
+fn is_split(reason: &str) -> bool {
+    let is_server = |name: &str| {
+        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '*');
+        name.contains('.') && name.chars().all(known) && !name.starts_with('.') && !name.ends_with('.')
+    };
+    reason.split_once(' ').is_some_and(|(one, other)| one != other && is_server(one) && is_server(other))
+}
+
+fn join(user: &str, at: i64) -> Event {
+    Event::new(Body::UserJoin { user: user.to_owned(), user_data: UserData::named(user) }, Stamp::at(at))
+}
+
+fn leave(user: &str, at: i64) -> Event {
+    Event::new(Body::UserLeave { user: user.to_owned() }, Stamp::at(at))
+}

@@ -1,0 +1,282 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::channel::{Channel, Server};
+use super::message::Message;
+use super::registration::{Login, Outcome, Registration};
+use crate::bot::event::{Body, Event};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A channel that hears lines, and what it makes of them.
+struct Heard {
+    channel: Channel,
+    now: Instant,
+    events: Vec<Event>,
+}
+
+impl Heard {
+    /// In `#c` as `me`, with these users.
+    fn with(names: &str) -> Self {
+        let channel = Channel::new("#C", "me", Server::new("irc.test"));
+        let mut heard = Self { channel, now: Instant::now(), events: Vec::new() };
+        heard.lines(&[":me!m@h JOIN #c", &format!(":s 353 me = #c :{names}"), ":s 366 me #c :End"]);
+        heard
+    }
+
+    fn lines(&mut self, lines: &[&str]) -> &mut Self {
+        for line in lines {
+            let message = Message::parse(line).expect(line);
+            self.events.extend(self.channel.hear(&message, self.now));
+        }
+        self
+    }
+
+    /// The events since the last time, briefly.
+    fn take(&mut self) -> Vec<String> {
+        self.events.drain(..).map(|event| brief(&event)).collect()
+    }
+}
+
+fn brief(event: &Event) -> String {
+    match &event.body {
+        Body::Connect => "connect".to_owned(),
+        Body::Disconnect { reason } => format!("disconnect {}", reason.as_deref().unwrap_or("-")),
+        Body::Kicked { reason } => format!("kicked {}", reason.as_deref().unwrap_or("-")),
+        Body::UserJoin { user, .. } => format!("+{user}"),
+        Body::UserLeave { user } => format!("-{user}"),
+        Body::Message { user, content } => format!("<{user}> {content}"),
+        Body::Pm { user, content } => format!("*{user}* {content}"),
+        Body::UserCount { usercount, .. } => format!("count {usercount}"),
+        Body::UserList { users } => {
+            let mut names: Vec<_> = users.iter().map(|user| user.username.as_str()).collect();
+            names.sort_unstable();
+            format!("list {}", names.join(" "))
+        }
+        Body::Error { .. } => "error".to_owned(),
+    }
+}
+
+#[test]
+fn who_is_there_is_told_at_once_and_who_comes_and_goes_is_told_then() {
+    let mut heard = Heard::with("@ann!a@h +bob me");
+    assert_eq!(heard.take(), ["connect", "list ann bob me"]);
+    heard.lines(&[
+        ":cid!c@h JOIN #C",
+        ":bob!b@h PART #c :bye",
+        ":ann!a@h KICK #c CID :out",
+        ":ann!a@h QUIT :Quit: a.b c.d",
+    ]);
+    assert_eq!(heard.take(), ["+cid", "-bob", "-cid", "-ann"]);
+    heard.lines(&[
+        ":eve!e@h JOIN #other",
+        ":eve!e@h PART #other",
+        ":bob!b@h QUIT :again",
+        ":eve!e@h PRIVMSG #other :hi",
+    ]);
+    assert_eq!(heard.take(), [""; 0], "other channels are not this one, and who has gone goes no more");
+}
+
+#[test]
+fn a_name_is_one_person_however_it_is_written() {
+    let mut heard = Heard::with("Ann[x] me");
+    heard.take();
+    heard.lines(&[":ann{X}!a@h PART #c", ":ann{x}!a@h JOIN #c", ":ANN[X]!a@h QUIT :bye"]);
+    assert_eq!(heard.take(), ["-Ann[x]", "+ann{x}", "-ann{x}"], "who leaves is whom the room knows");
+}
+
+#[test]
+fn a_new_name_is_a_leave_and_a_join_also_of_the_bot() {
+    let mut heard = Heard::with("ann me");
+    heard.take();
+    heard.lines(&[
+        ":ann!a@h NICK :anna",
+        ":me!m@h NICK us",
+        ":x!x@h PRIVMSG us :psst",
+        ":out!o@h NICK outer",
+    ]);
+    assert_eq!(heard.take(), ["-ann", "+anna", "-me", "+us", "*x* psst"]);
+    assert_eq!(heard.channel.me(), "us");
+}
+
+#[test]
+fn those_whom_a_netsplit_took_stay_if_they_come_back_in_time() {
+    let mut heard = Heard::with("ann!a@h bob!b@h cid!c@h dan!d@h me");
+    heard.take();
+    for nick in ["ann!a@h", "bob!b@h", "cid!c@h", "dan!d@h"] {
+        heard.lines(&[&format!("@time=2020-01-01T00:00:00.000Z :{nick} QUIT :one.test two.test")]);
+    }
+    assert_eq!(heard.take(), [""; 0]);
+    // The same one, another one of that name, one who takes the name; and one who never comes.
+    heard.lines(&[":ann!a@h JOIN #c", ":bob!other@h JOIN #c", ":ann!a@h NICK cid"]);
+    assert_eq!(heard.take(), ["-bob", "+bob", "-cid", "-ann", "+cid"]);
+    heard.now += 9 * MINUTE;
+    assert!(heard.channel.release_due(heard.now).is_empty());
+    let until = heard.channel.next_release().expect("somebody is waited for");
+    let gone = heard.channel.release_due(until);
+    assert_eq!(gone.iter().map(brief).collect::<Vec<_>>(), ["-dan"]);
+    assert!(gone[0].occurred_at() <= until_now() && heard.channel.next_release().is_none());
+}
+
+fn until_now() -> i64 {
+    eitherway::clock::now()
+}
+
+#[test]
+fn a_quit_that_only_looks_like_a_split_is_none() {
+    for reason in ["a.b c.d e.f", "a.b  c.d", "hello there", "a.b a.b", ".a b.c", "a.b c", "\"a.b c.d\"", ""]
+    {
+        let mut heard = Heard::with("ann me");
+        heard.take();
+        heard.lines(&[&format!(":ann!a@h QUIT :{reason}")]);
+        assert_eq!(heard.take(), ["-ann"], "{reason}");
+    }
+}
+
+#[test]
+fn a_lost_channel_ends_the_waiting_and_is_told_once() {
+    let mut heard = Heard::with("ann me");
+    heard.lines(&[":ann!a@h QUIT :one.test two.test"]).take();
+    let lost: Vec<_> = heard.channel.lose("why").iter().map(brief).collect();
+    assert_eq!(lost, ["-ann", "disconnect why"]);
+    assert!(heard.channel.lose("again").is_empty());
+    let mut heard = Heard::with("ann me");
+    heard.take();
+    heard.lines(&[":ann!a@h KICK #c ME :behave"]);
+    assert_eq!((heard.take(), heard.channel.inside()), (vec!["kicked behave".to_owned()], false));
+}
+
+#[test]
+fn lines_of_people_are_told_and_of_servers_and_programs_are_not() {
+    let mut heard = Heard::with("ann me");
+    heard.take();
+    heard.lines(&[
+        ":ann!a@h PRIVMSG #c :\x02hi\x02 \x0304all",
+        ":ann!a@h PRIVMSG #c :\x01ACTION waves\x01",
+        ":ann!a@h PRIVMSG #c :\x01VERSION\x01",
+        ":ann!a@h PRIVMSG me :secret",
+        ":ann!a@h NOTICE #c :noted",
+        ":ann!a@h PRIVMSG @#c :to those who may",
+        ":one.test PRIVMSG #c :served",
+        ":me!m@h PRIVMSG #c :my own echo",
+    ]);
+    assert_eq!(heard.take(), ["<ann> hi all", "<ann> /me waves", "*ann* secret"]);
+}
+
+#[test]
+fn a_line_with_an_id_is_one_line_whatever_its_time_and_whoever_hears_it() {
+    let said = |time: &str, id: &str| {
+        let mut heard = Heard::with("ann me");
+        heard.take();
+        heard.lines(&[&format!("@time={time}{id} :ann!a@h PRIVMSG #c :hi")]);
+        heard.events.remove(0)
+    };
+    let (one, two) =
+        (said("2026-01-01T00:00:00.000Z", ";msgid=7"), said("2026-01-01T00:00:09.000Z", ";msgid=7"));
+    assert_eq!(one.head("message_log").id, two.head("message_log").id);
+    assert_eq!(two.occurred_at() - one.occurred_at(), 9_000);
+    let other = said("2026-01-01T00:00:00.000Z", ";msgid=8");
+    assert_ne!(one.head("message_log").id, other.head("message_log").id);
+    assert!(!said("2026-01-01T00:00:00.000Z", "").is_identified());
+    assert!(
+        said("2999-01-01T00:00:00.000Z", "").occurred_at() <= until_now(),
+        "a clock ahead is not believed"
+    );
+}
+
+#[test]
+fn a_move_is_never_before_the_one_that_was_told_before() {
+    let mut heard = Heard::with("me");
+    let at = heard.events.last().expect("a list").occurred_at();
+    heard.take();
+    heard.lines(&["@time=2020-01-01T00:00:00.000Z :ann!a@h JOIN #c"]);
+    assert!(heard.events[0].occurred_at() >= at);
+}
+
+#[test]
+fn the_most_that_there_were_is_told_with_the_number_that_there_are() {
+    let mut heard = Heard::with("ann me");
+    assert_eq!(heard.channel.count().iter().map(brief).collect::<Vec<_>>(), ["count 2"]);
+    assert!(!heard.channel.has_news());
+    heard.lines(&[":bob!b@h JOIN #c", ":cid!c@h JOIN #c", ":cid!c@h PART #c", ":bob!b@h PART #c"]);
+    assert!(heard.channel.has_news());
+    assert_eq!(heard.channel.count().iter().map(brief).collect::<Vec<_>>(), ["count 4", "count 2"]);
+    assert!(!heard.channel.has_news());
+}
+
+/// What a client says to these lines, and how it ends.
+fn registers(login: Option<Login>, lines: &[&str]) -> (Vec<String>, Option<Outcome>, String) {
+    let mut registration = Registration::new("irc.test", "rosey", login);
+    let mut said = Vec::new();
+    for line in lines {
+        let (answer, outcome) = registration.hear(&Message::parse(line).expect(line));
+        said.extend(answer);
+        if outcome.is_some() {
+            return (said, outcome, registration.nick().to_owned());
+        }
+    }
+    (said, None, registration.nick().to_owned())
+}
+
+fn login() -> Option<Login> {
+    Some(Login { account: "rosey".to_owned(), password: "secret".to_owned() })
+}
+
+#[test]
+fn what_a_server_offers_is_taken_and_the_password_goes_to_one_that_asks() {
+    let (said, outcome, nick) = registers(
+        login(),
+        &[
+            "CAP * LS * :server-time sasl=EXTERNAL,PLAIN away-notify",
+            "CAP * LS :message-tags batch",
+            "CAP rosey ACK :server-time sasl message-tags",
+            "AUTHENTICATE +",
+            ":s 903 rosey :ok",
+            ":s 001 rosey :Welcome",
+            ":s 005 rosey NETWORK=Net CASEMAPPING=ascii BOT=B :are supported",
+            ":s 376 rosey :End",
+        ],
+    );
+    let password = "AUTHENTICATE AHJvc2V5AHNlY3JldA==";
+    let expected = [
+        "CAP REQ :server-time sasl message-tags",
+        "AUTHENTICATE PLAIN",
+        password,
+        "CAP END",
+        "MODE rosey +B",
+    ];
+    assert_eq!(
+        (said, outcome, nick.as_str()),
+        (expected.map(str::to_owned).to_vec(), Some(Outcome::Done), "rosey")
+    );
+    let (said, ..) = registers(None, &["CAP * LS :sasl", ":s 422 x :none"]);
+    assert_eq!(said, ["CAP END"]);
+}
+
+#[test]
+fn a_taken_name_has_others_and_none_is_longer_than_servers_allow() {
+    let taken = [":s 433 * x :in use"; 12];
+    let (said, _, nick) = registers(None, &taken);
+    assert_eq!(said[..3], ["NICK rosey_", "NICK rosey__", "NICK rosey3"]);
+    assert!(said.iter().all(|line| line.len() <= "NICK ".len() + 9), "{said:?}");
+    assert_eq!(nick, "rosey12");
+    let (_, outcome, _) = registers(None, &[":s 433 * x :in use"; 30]);
+    assert!(matches!(outcome, Some(Outcome::Lost(_))), "that passes");
+}
+
+#[test]
+fn what_will_be_refused_again_is_final_and_says_why() {
+    let refused = |login, lines: &[&str]| match registers(login, lines).1 {
+        Some(Outcome::Refused(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    assert!(
+        refused(login(), &[":s 904 rosey :SASL failed"]).contains("account or its password: SASL failed")
+    );
+    assert!(refused(login(), &["CAP * LS :server-time", ":s 376 rosey :End"]).contains("SASL PLAIN"));
+    assert!(refused(None, &[":s 432 * rosey :Erroneous"]).contains("nickname `rosey`"));
+    assert!(refused(None, &[":s 465 * :You are banned"]).contains("banned"));
+    let lost = registers(None, &["ERROR :Closing link (throttled)"]).1;
+    assert_eq!(lost, Some(Outcome::Lost("Closing link (throttled)".to_owned())));
+}

@@ -1,0 +1,9 @@
+//! Real IRC servers, people on them, and one of them who writes down what he sees.
+
+mod person;
+mod record;
+mod server;
+
+pub(crate) use person::Person;
+pub(crate) use record::Record;
+pub(crate) use server::IrcServer;
