@@ -138,18 +138,18 @@ async fn values(expected: &Expected, messages: &Messages, tables: &Rows) -> Resu
     let lines = count(&expected.lines);
     let mut values = Vec::new();
     for (value, recorded, sql) in [
-        ("users ever seen", users, "SELECT count(*) FROM user_stats"),
+        ("users ever seen", users, "SELECT count(*) FROM user_stats_now"),
         (
             "sessions still open",
             expected.open_sessions,
-            "SELECT count(*) FROM user_stats WHERE current_session_start IS NOT NULL",
+            "SELECT count(*) FROM user_stats_now WHERE current_session_start IS NOT NULL",
         ),
         (
             "ms in the channel, all users",
             expected.connected_ms,
-            "SELECT CAST(sum(connected_ms) AS bigint) FROM user_stats",
+            "SELECT CAST(sum(connected_ms) AS bigint) FROM user_stats_now",
         ),
-        ("lines counted", lines, "SELECT CAST(sum(total_chat_lines) AS bigint) FROM user_stats"),
+        ("lines counted", lines, "SELECT CAST(sum(total_chat_lines) AS bigint) FROM user_stats_now"),
         ("lines kept", lines - expected.server_lines, "SELECT count(*) FROM recent_chat"),
         ("most users", expected.most_users, "SELECT max_users FROM channel_stats"),
         ("most connected", expected.most_connected, "SELECT max_connected FROM channel_stats"),
