@@ -90,7 +90,8 @@ impl<L> ServiceOptions<L> {
         /// bounded by its part of theirs, too: [`Namespaces::bytes`](super::Namespaces::bytes). Default: 32 MiB.
         bytes: usize,
         /// Whether clients may send several operations in one message, and the stream may store such a message while every instance
-        /// understands it. Default: yes.
+        /// understands it. A client that may publish to the subject of bundles can then do every operation, also those whose
+        /// own subjects are denied to it. Default: no.
         bundles: bool,
         /// After how long without a word a message of the stream is given to another instance. Default: 30 s.
         ack_wait: Duration,
@@ -127,7 +128,7 @@ impl Default for Settings {
             stream_replicas: None,
             in_flight: 1024,
             bytes: waiting::MOST,
-            bundles: true,
+            bundles: false,
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             reply_prefixes: Vec::new(),

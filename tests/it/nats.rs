@@ -36,11 +36,11 @@ impl World {
     }
 
     async fn on(server: NatsServer) -> Self {
-        Self::with(server, ServiceOptions::default()).await
+        Self::with(server, ServiceOptions::default().bundles(true)).await
     }
 
     async fn without_stream(server: NatsServer) -> Self {
-        Self::with(server, ServiceOptions::default().jetstream(JetStream::Off)).await
+        Self::with(server, ServiceOptions::default().jetstream(JetStream::Off).bundles(true)).await
     }
 
     async fn with(server: NatsServer, options: ServiceOptions) -> Self {

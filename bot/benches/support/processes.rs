@@ -30,6 +30,8 @@ pub(crate) fn nats_server(dir: &Path) -> (Ended, String) {
 pub(crate) fn serve(url: &str, dir: &Path, flags: &[&str]) -> Ended {
     let file = format!("sqlite://{}", dir.join("served.db").display());
     let mut command = Command::new(env!("CARGO_BIN_EXE_rosey"));
-    command.args(["serve", "--log", "warn", "--nats-url", url, "--database-url", &file]).args(flags);
+    command
+        .args(["serve", "--bundles", "--log", "warn", "--nats-url", url, "--database-url", &file])
+        .args(flags);
     Ended(command.stderr(Stdio::null()).spawn().unwrap())
 }

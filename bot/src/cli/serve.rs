@@ -62,6 +62,7 @@ impl ServiceArgs {
     pub(super) fn options(&self) -> ServiceOptions {
         ServiceOptions::default()
             .takeover(self.takeover)
+            .bundles(self.bundles)
             .jetstream(self.jetstream)
             .stream_max_bytes(self.stream_max_bytes)
             .stream_replicas(self.stream_replicas)

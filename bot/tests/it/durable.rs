@@ -112,12 +112,12 @@ async fn services_without_a_stream_killed_at_any_moment_lose_nothing_and_double_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_on_a_stream_killed_among_bundles_lose_nothing_and_double_nothing() {
-    kill_services(&["--jetstream", "on", "--stream-ack-wait-ms", "2000"], true, 64).await;
+    kill_services(&["--jetstream", "on", "--stream-ack-wait-ms", "2000", "--bundles"], true, 64).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn services_without_a_stream_killed_among_bundles_lose_nothing_and_double_nothing() {
-    kill_services(&["--jetstream", "off"], false, 64).await;
+    kill_services(&["--jetstream", "off", "--bundles"], false, 64).await;
 }
 
 async fn kill_servers(options: ServiceOptions, stream: bool) {

@@ -14,7 +14,8 @@ use crate::support::{DbFile, NatsServer, ServeProcess, Url, holds_within, wait_u
 const LINES: &str = "SELECT username || ': ' || message FROM recent_chat ORDER BY at, op_id";
 const MOVES: &str = "SELECT username || ' ' || group_concat(CASE joined WHEN 1 THEN '+' ELSE '-' END, '') \
                      FROM (SELECT * FROM presence ORDER BY at, id) GROUP BY username";
-const COUNTED: &str = "SELECT username || ' ' || total_chat_lines FROM user_stats_now WHERE total_chat_lines > 0";
+const COUNTED: &str =
+    "SELECT username || ' ' || total_chat_lines FROM user_stats_now WHERE total_chat_lines > 0";
 
 /// An IRC server, NATS, the service, and a bot in the channel.
 struct World {

@@ -206,7 +206,7 @@ async fn a_bundle_is_split_by_what_the_server_takes() {
 async fn with_an_older_service_or_client_and_beside_an_older_instance_each_operation_travels_alone() {
     let server = NatsServer::start().await;
     let file = DbFile::new();
-    let old = DbService::try_start(&server, &file, ServiceOptions::default().bundles(false)).await.unwrap();
+    let old = DbService::try_start(&server, &file, ServiceOptions::default()).await.unwrap();
     let peer = Peer::connect(&server).await;
     let mut bundles = peer.listen(BUNDLES).await;
     assert!(peer.request("rosey.db.ping", "").await.json()["bundles"].is_null());
@@ -215,7 +215,7 @@ async fn with_an_older_service_or_client_and_beside_an_older_instance_each_opera
     lines(&db, 50).await;
     assert_eq!(heard(&peer, &mut bundles).await, [0; 0]);
     // Both in one queue group: what the older one is handed, it does not know.
-    let new = DbService::start(&server, &file).await;
+    let new = DbService::try_start(&server, &file, ServiceOptions::default().bundles(true)).await.unwrap();
     for _ in 0..20 {
         lines(&db, 50).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -279,7 +279,8 @@ async fn a_client_that_may_not_send_bundles_sends_each_operation_alone() {
     let url = server.url();
     let of = |user: &str| url.replace("nats://", &format!("nats://{user}:{user}@"));
     let file = DbFile::new();
-    let _service = DbService::try_start_at(&of("db"), &file, ServiceOptions::default()).await.unwrap();
+    let options = ServiceOptions::default().bundles(true);
+    let _service = DbService::try_start_at(&of("db"), &file, options).await.unwrap();
     let nats = eitherway::nats::NatsService::<Op>::connect(NatsOptions::new(of("bot"))).await.unwrap();
     nats.recognised().await;
     for _ in 0..3 {

@@ -63,9 +63,9 @@ impl Durable {
 
 /// With a stream, and a wait for a word that is short enough for a test to see what follows.
 pub(crate) fn on() -> ServiceOptions {
-    ServiceOptions::default().jetstream(JetStream::On).ack_wait(Duration::from_secs(2))
+    ServiceOptions::default().jetstream(JetStream::On).ack_wait(Duration::from_secs(2)).bundles(true)
 }
 
 pub(crate) fn off() -> ServiceOptions {
-    ServiceOptions::default().jetstream(JetStream::Off)
+    ServiceOptions::default().jetstream(JetStream::Off).bundles(true)
 }
