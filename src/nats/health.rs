@@ -143,7 +143,7 @@ impl Health {
     /// Records that a bundle was not taken: none is sent until the next offer, or for some pings, if one does not know what it is.
     pub(super) fn not_bundled(&self, why: Unbundled) {
         match why {
-            Unbundled::Nobody => self.no_offer(),
+            Unbundled::NoResponders => self.no_offer(),
             Unbundled::Refused => {
                 if self.unbundled.swap(REMEMBERED, Ordering::AcqRel) == 0 {
                     tracing::info!("bundles of operations are not taken on NATS now: each is sent alone");

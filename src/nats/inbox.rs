@@ -58,8 +58,8 @@ pub(super) enum Completion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unbundled {
     /// No service or stream listens for bundles.
-    Nobody,
-    /// Whoever it came to does not take it.
+    NoResponders,
+    /// The service or the stream that it came to does not take it.
     Refused,
 }
 

@@ -1,5 +1,5 @@
 -- Lines are only appended to the counts of their users; a fold gathers them, and a second one moves what is gathered into the
--- rows of the users. Until then a view adds what waits, so that whoever reads has every commit at once.
+-- rows of the users. Until then a view adds what waits, so that a reader has every commit at once.
 
 -- SQLite's integrity check passes over pages that nothing uses where the first of all tables and views, by a hash of their names,
 -- is a view: neither of these two is.
@@ -45,7 +45,7 @@ CREATE TABLE speakers (
     total    INTEGER NOT NULL -- with the lines that `user_stats` has
 ) WITHOUT ROWID;
 
--- Whoever is new to the channel gets a row at once, so that users are counted once.
+-- A user who is new to the channel gets a row at once, so that users are counted once.
 CREATE TRIGGER speaker_is_new AFTER INSERT ON speakers WHEN NEW.total = NEW.lines
 BEGIN
     INSERT INTO user_stats (username, first_seen, last_seen) VALUES (NEW.username, NEW.first / 1000, NEW.last / 1000)
@@ -53,7 +53,7 @@ BEGIN
 END;
 
 -- They are kept, because to look for them is to read all users. Totals only
--- rise, so that nobody gets among them but who has just spoken.
+-- rise, so that only a user who has just spoken gets among them.
 CREATE TABLE top_chatters (
     username TEXT PRIMARY KEY NOT NULL,
     lines    INTEGER NOT NULL
@@ -76,7 +76,7 @@ BEGIN
     UPDATE channel_stats SET users_seen = users_seen - 1 WHERE id = 1;
 END;
 
--- Whoever may be one of the ten is put among them, and the last of eleven goes.
+-- A user who may be one of the ten is put among them, and the last of eleven goes.
 CREATE TRIGGER chatter_came AFTER INSERT ON top_chatters
 BEGIN
     DELETE FROM top_chatters

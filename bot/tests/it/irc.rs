@@ -1,4 +1,4 @@
-//! The bot on real IRC servers. Somebody who is in the channel writes down what he sees; the database must say the same.
+//! The bot on real IRC servers. An observer in the channel writes down what it sees; the database must say the same.
 
 mod faults;
 mod netsplit;

@@ -98,7 +98,7 @@ impl Inbox {
         let named = || wire::answered(&message).flatten().is_some_and(|id| id.to_string() == slot.id);
         let mut ends = Vec::with_capacity(slot.open);
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            waiters.end_bundle(key, &mut ends, || Completion::Unbundled(Unbundled::Nobody));
+            waiters.end_bundle(key, &mut ends, || Completion::Unbundled(Unbundled::NoResponders));
         } else if wire::is_ours(&message) && named() {
             let late = answer(&mut waiters, key, &message, &mut ends);
             drop(waiters);

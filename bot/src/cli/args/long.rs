@@ -66,8 +66,8 @@ pub(in crate::cli) struct ServiceArgs {
     /// to `_INBOX.>` alone. For clients whose inboxes have a name of their own; nothing but inboxes may lie there
     #[arg(long, env = "ROSEY_REPLY_PREFIX", value_name = "PREFIX", value_parser = reply_prefixes)]
     pub(in crate::cli) reply_prefix: Vec<String>,
-    /// Let clients that have many operations on their way send them together, in one message: faster under load. Whoever may
-    /// publish to `rosey.db.batch` can then do every operation, also one whose own subject is denied to him
+    /// Let clients that have many operations on their way send them together, in one message: faster under load. A client
+    /// that may publish to `rosey.db.batch` can then do every operation, also one whose own subject is denied to it
     #[arg(long, env = "ROSEY_BUNDLES", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     pub(in crate::cli) bundles: bool,
     /// How many requests of one subject, and how many messages of the stream, are worked on at once; of each namespace,

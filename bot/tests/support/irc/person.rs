@@ -1,4 +1,4 @@
-//! Somebody on an IRC server: says what a test says, and keeps every line that he hears.
+//! A user of an IRC server: says what a test tells it to, and keeps every line that it hears.
 
 use std::sync::{Arc, Mutex};
 

@@ -57,7 +57,7 @@ struct Member {
     mask: String,
 }
 
-/// Somebody whom a netsplit took away.
+/// A user whom a netsplit took away.
 struct Held {
     member: Member,
     /// In unix milliseconds.
@@ -253,7 +253,7 @@ impl Channel {
         events.push(Event::new(Body::UserList { users }, Stamp::at(at)));
     }
 
-    /// Somebody has left the channel alone, or was made to.
+    /// A user has left this channel alone, by himself or by a kick.
     fn left(&mut self, nick: &str, message: &Message<'_>, reason: &str, events: &mut Vec<Event>) {
         let at = self.moment(message);
         if !self.is_me(nick) {

@@ -44,7 +44,7 @@ impl Voice {
     /// Takes a message, whose lines the server relays with this prefix.
     pub(super) fn take(&mut self, said: Said, channel: &str, prefix: &str, now: Instant) {
         let Said { to, text, begun, done } = said;
-        // Whoever has waited too long has gone, and may say it again.
+        // A caller that has waited too long has gone, and may say it again.
         if begun.send(()).is_err() || done.is_closed() {
             return;
         }
