@@ -192,6 +192,26 @@ async fn what_is_no_bundle_is_refused_as_a_whole_and_the_next_one_is_served() {
 }
 
 #[tokio::test]
+async fn a_service_that_is_not_told_to_take_bundles_does_nothing_of_one() {
+    for jetstream in [JetStream::Off, JetStream::On] {
+        let (w, options) = (Durable::new().await, ServiceOptions::default().jetstream(jetstream));
+        let _service = w.try_serve(options).await.unwrap();
+        let peer = Peer::connect(&w.server).await;
+        assert!(peer.request("rosey.db.ping", "").await.json()["bundles"].is_null());
+        for subject in [BUNDLES, "rosey.db.batch.events"] {
+            let inbox = peer.client.new_inbox();
+            let mut replies = peer.listen(&inbox).await;
+            peer.client.publish_with_reply(subject, inbox, line("x").into()).await.unwrap();
+            let refused = next(&mut replies).await;
+            let code = refused.headers.as_ref().and_then(|h| h.get("Nats-Service-Error-Code"));
+            let none = refused.status == Some(async_nats::StatusCode::NO_RESPONDERS);
+            assert!(none || code.is_some_and(|code| code.as_str() == "501"), "{subject}: {refused:?}");
+        }
+        assert_eq!(w.file.number("SELECT count(*) FROM ledger").await, 0, "{jetstream:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_bundle_is_split_by_what_the_server_takes() {
     let w = World::on(NatsServer::with_config("max_payload: 4096").await).await;
     let peer = Peer::connect(&w.server).await;
