@@ -105,6 +105,7 @@ async fn boxed_errors_are_classified_by_what_is_in_them() {
         assert_eq!(deep.class(), class, "{deep:?}");
     }
     assert!(BoxError::from(Around(boxed(io::ErrorKind::TimedOut))).is_timeout());
+    assert!(BoxError::from(Around(Elapsed::new(Duration::from_secs(2)).into())).is_timeout());
     // The outermost that is known decides: of the errors of two paths the heavier, whichever they end with.
     let both = |primary: BoxError, fallback: BoxError| FallbackError::Both { primary, fallback }.boxed();
     let (lost, open) = (|| boxed(io::ErrorKind::ConnectionReset), || BoxError::from(Rejected::new(None)));
