@@ -79,8 +79,11 @@ impl Bundles {
         self.stored.load(Ordering::Acquire)
     }
 
+    /// Takes note of whether it does. One that took the subject away may not have been heard in the looks before.
     pub(in crate::service) fn set_stored(&self, stored: bool) {
-        self.stored.store(stored, Ordering::Release);
+        if self.stored.swap(stored, Ordering::AcqRel) && !stored {
+            self.looks.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Takes note of a look at all instances. Answers whether the stream may take bundles now, and does not yet.
@@ -109,6 +112,11 @@ mod tests {
         assert!(!bundles.look(true) && bundles.are_stored(), "it does already");
         assert!(!bundles.look(false) && !bundles.are_stored(), "an older one is there");
         assert!(!bundles.look(true) && bundles.look(true));
+        bundles.set_stored(true);
+        bundles.set_stored(false);
+        assert!(!bundles.look(true), "an instance that was not heard has taken the subject from the stream");
+        bundles.set_stored(false);
+        assert!(bundles.look(true), "that it is not there is no news");
         let off = Bundles::new(false, 1);
         assert!(!off.look(true) && !off.look(true) && off.offer().is_none());
     }
