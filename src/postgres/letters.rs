@@ -7,6 +7,7 @@ use sqlx::query::Query;
 use crate::headers::{DROPPED, UNREAD};
 use crate::sql::trim::{MOST, MOST_BYTES};
 use crate::store::DeadLetter;
+use crate::store::dead_letter::UNKNOWN_SUBJECT;
 
 /// What was found in the stream, by several instances perhaps, is kept once.
 pub(super) const DEAD_LETTER_INSERT: &str = "
@@ -33,7 +34,8 @@ pub(super) fn trim() -> String {
              SELECT id, row_number() OVER letters AS place,
                     sum(length(payload) + octet_length(headers)) OVER letters AS bytes
              FROM dead_letters
-             WHERE code IN ('invalid', 'too_large') AND NOT {summary} AND NOT ({unread} AND {object})
+             WHERE code IN ('invalid', 'too_large') AND reason <> '{UNKNOWN_SUBJECT}' AND NOT {summary}
+                 AND NOT ({unread} AND {object})
              WINDOW letters AS (ORDER BY id DESC)),
          gone AS (
              DELETE FROM dead_letters d USING garbage g

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, Row};
 
 use crate::headers::{DROPPED, UNREAD};
 use crate::store::DeadLetter;
+use crate::store::dead_letter::UNKNOWN_SUBJECT;
 
 /// How many letters that can never be applied are kept whole, and how many bytes of them.
 pub(crate) const MOST: u64 = 10_000;
@@ -41,11 +42,12 @@ impl Trim {
     }
 }
 
-/// A letter that can never be applied: its payload is at fault, or so is its header, and its payload is no object.
+/// A letter that can never be applied: its payload is at fault, or so is its header, and its payload is no object. One that another
+/// version may know is none.
 fn garbage() -> String {
     let unread = either(UNREAD.names().map(|name| format!("headers LIKE '%\"{name}\":%'")));
     format!(
-        "code IN ('invalid', 'too_large') AND NOT {} AND NOT ({unread} \
+        "code IN ('invalid', 'too_large') AND reason <> '{UNKNOWN_SUBJECT}' AND NOT {} AND NOT ({unread} \
          AND CASE WHEN json_valid(CAST(payload AS TEXT)) THEN json_type(CAST(payload AS TEXT)) = 'object' ELSE 0 END)",
         summary("headers")
     )

@@ -7,6 +7,11 @@ use serde_json::map::Entry;
 
 use crate::error::Cause;
 
+/// Why an instance sets aside what is in its stream on a subject that it does not know: as an older one does with a bundle. Another
+/// version may apply it yet.
+#[cfg(feature = "sqlite")]
+pub(crate) const UNKNOWN_SUBJECT: &str = "no event of ours has this subject";
+
 /// Something that arrived and could not be understood or applied.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {

@@ -12,7 +12,7 @@
 
 #[cfg(feature = "sqlite")]
 pub(crate) mod call;
-mod dead_letter;
+pub(crate) mod dead_letter;
 #[cfg(feature = "sqlite")]
 pub(crate) mod duplicates;
 #[cfg(feature = "sqlite")]

@@ -162,6 +162,13 @@ async fn dead_letters_with_an_unreadable_header_are_dropped_unless_they_could_be
         )
     };
     run(&url, &many(" {\"username\":\"ann\"}\n", 10)).await;
+    // What an older instance has set aside, which does not know it.
+    run(
+        &url,
+        "INSERT INTO rosey.dead_letters (at, code, reason, subject, headers, payload)
+         VALUES (1, 'invalid', 'no event of ours has this subject', 'rosey.db.batch.events', '{}', 'a bundle')",
+    )
+    .await;
     run(&url, &many("no JSON", 10_200)).await;
     let db = open(&options(&url)).await;
     let letter = DeadLetter {
@@ -176,10 +183,11 @@ async fn dead_letters_with_an_unreadable_header_are_dropped_unless_they_could_be
     db.stack().barrier().await.unwrap();
     let mut letters = DeadLetters::open_postgres::<Op>(&options(&url)).await.unwrap();
     let ids = letters.ids().await.unwrap();
-    assert_eq!(ids.len(), 10 + 10_000 + 1);
+    assert_eq!(ids.len(), 10 + 1 + 10_000 + 1);
     assert_eq!(letters.list(1).await.unwrap()[0].dropped(), Some(201));
     let first = letters.show(ids[0]).await.unwrap().unwrap();
     assert!(first.payload.starts_with(b" {"), "what could be applied yet stays");
+    assert_eq!(letters.show(ids[10]).await.unwrap().unwrap().payload, b"a bundle");
 }
 
 /// Gives a database another name, while nothing connects to it.

@@ -4,8 +4,8 @@ mod messages;
 
 use crate::support::DbFile;
 use eitherway::__private::shown::BatchShown;
-use eitherway::sql::{SqlService, SqliteOptions};
-use eitherway::{Code, Db, Head, Operation as _, Request};
+use eitherway::sql::{DeadLetter, SqlService, SqliteOptions};
+use eitherway::{Cause, Code, Db, Head, Operation as _, Request};
 use eitherway_layers::{Class, Classify};
 use futures_util::TryStreamExt as _;
 use rosey::op::{Op, OutboundGet, RoseyClient, StatusUpdate, UserJoined, UserLeft};
@@ -298,4 +298,33 @@ fn an_address_of_another_database_is_no_path_of_a_file() {
         assert!(refused.contains("two slashes") || refused.contains("only sqlite://"), "{refused}");
         assert!(!refused.contains("s3cret"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn of_too_many_dead_letters_those_stay_that_could_be_applied() {
+    let file = DbFile::new();
+    file.open().await.close().await;
+    for sql in [
+        // What an older instance has set aside, which does not know it.
+        "INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
+         VALUES (1, 'invalid', 'no event of ours has this subject', 'rosey.db.batch.events', '{}', 'a bundle')",
+        "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10200)
+         INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
+         SELECT n, 'invalid', 'no JSON', 'a', '{}', 'x' FROM n",
+    ] {
+        file.execute(sql).await;
+    }
+    let service = file.open().await;
+    let letter = DeadLetter {
+        at: 1,
+        cause: Cause::new(Code::INVALID, "no JSON"),
+        subject: "a".to_owned(),
+        headers: Vec::new(),
+        payload: vec![b'x'],
+    };
+    // It looks with the first one.
+    service.keep_dead_letter(letter).await.unwrap();
+    service.barrier().await.unwrap();
+    let letters = "SELECT payload || ' ' || count(*) FROM dead_letters WHERE payload <> x'' GROUP BY payload ORDER BY 1";
+    assert_eq!(file.texts(letters).await, ["a bundle 1", "x 10000"]);
 }
