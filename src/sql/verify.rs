@@ -14,8 +14,15 @@ use crate::sqlite::names;
 /// How many findings of one check are told one by one.
 pub(crate) const TOLD: i64 = 100;
 
-/// The file itself, before anything in it.
-const FILE: &str = "SELECT 'file', 'integrity', integrity_check, 'ok' FROM pragma_integrity_check";
+/// The file itself, before anything in it. Where the first of all tables and views, by a hash of their names, is a view, SQLite's
+/// own check passes over pages that nothing uses: so they are counted. The one around the byte by which a file is locked is in use.
+const FILE: &str = "
+    WITH said (said) AS MATERIALIZED (SELECT integrity_check FROM pragma_integrity_check)
+    SELECT 'file', 'integrity', said, 'ok' FROM said
+    UNION ALL
+    SELECT 'file', 'pages', (SELECT count(*) FROM dbstat) + freelist_count + (page_count > 0x40000000 / page_size), page_count
+    FROM pragma_page_count, pragma_freelist_count, pragma_page_size, pragma_auto_vacuum
+    WHERE auto_vacuum = 0 AND NOT EXISTS (SELECT 1 FROM said WHERE said <> 'ok')";
 
 /// A value that is not what it must be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
