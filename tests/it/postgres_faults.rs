@@ -241,7 +241,9 @@ async fn a_deadlock_with_another_program_is_tried_again_and_not_told() {
         sqlx::raw_sql("BEGIN; LOCK TABLE rosey.recent_chat").execute(&mut other).await.unwrap();
         wait_until("a writer waits", || async {
             let mut looking = PgConnection::connect(&url).await.unwrap();
-            let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'rosey.recent_chat'::regclass)";
+            // The table has the same number in every database of this server.
+            let waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND relation = 'rosey.recent_chat'::regclass
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
             sqlx::query_scalar(waiting).fetch_one(&mut looking).await.unwrap()
         })
         .await;
