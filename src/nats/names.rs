@@ -28,7 +28,7 @@ pub(crate) struct Names {
 
 /// Where bundles are sent, below the service's name.
 pub(crate) const BUNDLES: &str = "batch";
-const STORED_BUNDLES: &str = "batch.events";
+pub(crate) const STORED_BUNDLES: &str = "batch.events";
 
 impl Names {
     /// The names of `O` in this namespace.
@@ -101,6 +101,11 @@ impl Names {
         self.subjects.iter().position(|own| own.as_str() == subject)
     }
 
+    /// Whether what the stream has on this subject is a bundle.
+    pub(crate) fn is_of_bundles(&self, subject: &str) -> bool {
+        self.stored_bundles.as_str() == subject && self.index(subject).is_none()
+    }
+
     /// What follows the name of the service in one of the subjects below it.
     pub(crate) fn word<'a>(&self, subject: &'a str) -> Option<&'a str> {
         subject.strip_prefix(self.service.as_str()).and_then(|rest| rest.strip_prefix('.'))
@@ -120,6 +125,9 @@ impl Names {
 /// Whether bundles are stored that come on this subject, in whatever namespace.
 #[must_use]
 pub fn is_of_stored_bundles<O: Operation>(subject: &str) -> bool {
+    if O::SPECS.iter().any(|spec| spec.is_subject(subject)) {
+        return false;
+    }
     let own = subject.strip_suffix(STORED_BUNDLES).and_then(|before| before.strip_suffix('.'));
     let before = own.and_then(|own| own.strip_suffix(O::SERVICE));
     before.is_some_and(|before| before.is_empty() || before.ends_with('.'))

@@ -16,6 +16,7 @@ use super::Shared;
 use super::counters::count;
 use super::handle::{self, Asked};
 use super::taken::Taken;
+use super::waiting::{self, is_cut};
 use crate::error::{Cause, Code};
 use crate::nats::bundle::answers::{Answers, ENVELOPE, Fate};
 use crate::nats::bundle::operations::{self, Entry};
@@ -33,7 +34,13 @@ pub(super) async fn serve<O: Operation, D: Store<O>>(shared: &Shared<O, D>, take
         shared.troubles.unknown(&message.subject);
         return handle::unknown(shared, taken.message).await;
     }
-    let entries = match operations::read(&message.payload, taken.arrival) {
+    // Of one that is cut the beginning may be a bundle.
+    let read = if is_cut(message) {
+        Err(operations::too_large(message.length))
+    } else {
+        operations::read(&message.payload, taken.arrival)
+    };
+    let entries = match read {
         Ok(entries) => entries,
         Err(cause) => return refuse(shared, &taken, cause).await,
     };
@@ -52,19 +59,24 @@ pub(super) async fn serve<O: Operation, D: Store<O>>(shared: &Shared<O, D>, take
         async move { (n, one(shared, entry, message, asked, why).await) }
     });
     let (mut working, mut answers) = (works.collect::<FuturesUnordered<_>>(), Answers::new(shared.most()));
+    let send = async |body: Vec<u8>| {
+        if let Some(to) = to.clone() {
+            handle::send_to(shared, message, to, wire::answer_headers(shared.db.id()), body).await;
+        }
+    };
     // Outside of tokio's budget: it would say "nothing more" in the middle of what was committed together.
-    while let Some((n, fate)) = unconstrained(working.next()).await {
-        let mut full: Vec<_> = answers.add(n, fate).into_iter().collect();
+    while let Some(first) = unconstrained(working.next()).await {
         // What was committed together is answered together.
         yield_now().await;
-        while let Some(Some((n, fate))) = unconstrained(working.next()).now_or_never() {
-            full.extend(answers.add(n, fate));
-        }
-        for body in full.into_iter().chain(answers.take()) {
-            if let Some(to) = to.clone() {
-                let headers = wire::answer_headers(shared.db.id());
-                handle::send_to(shared, message, to, headers, body).await;
+        let mut done = Some(first);
+        while let Some((n, fate)) = done {
+            if let Some(full) = answers.add(n, fate) {
+                send(full).await;
             }
+            done = unconstrained(working.next()).now_or_never().flatten();
+        }
+        if let Some(rest) = answers.take() {
+            send(rest).await;
         }
     }
 }
@@ -115,7 +127,7 @@ async fn one<O: Operation, D: Store<O>>(
         }
         Err(cause) => {
             let subject = shared.names.subject(index);
-            let letter = || letter(&entry, Ok((subject, spec)), payload, asked.arrival, &cause);
+            let letter = || letter(&entry, Ok((subject, spec)), &message.payload, asked.arrival, &cause);
             handle::refused(shared, index, (subject, asked.plain), &cause, letter).await;
             Fate::Refused(cause)
         }
@@ -124,23 +136,33 @@ async fn one<O: Operation, D: Store<O>>(
     fate
 }
 
+/// What a message costs while it is worked on: each operation as much as if it had come alone.
+pub(super) fn cost(taken: &Taken) -> usize {
+    let operations = operations::at_most(&taken.message.payload);
+    taken.place.cost() + operations * waiting::OVERHEAD
+}
+
 /// The operation of this name.
 pub(super) fn index<O: Operation>(name: &str) -> Option<usize> {
     O::NAMES.iter().position(|own| *own == name)
 }
 
-/// What was refused, as if it had come alone: an operation, or something that came in a bundle on this subject and is none.
+/// What was refused, as if it had come alone: an operation; or, as a bundle of its own, what came in one on this subject and has
+/// the name of no operation.
 pub(super) fn letter(
     entry: &Entry,
     of: Result<(&Subject, &Spec), &Subject>,
-    payload: &[u8],
+    bundle: &[u8],
     at: i64,
     cause: &Cause,
 ) -> DeadLetter {
     let headers = entry.head.as_ref().map(wire::head_to_headers).ok();
+    let payload = &bundle[entry.payload.clone()];
     let payload = match (&entry.head, of) {
         (Ok(head), Ok((_, spec))) => wire::stamped(payload, spec, head.occurred_at),
-        _ => payload.to_vec(),
+        (Err(_), Ok(_)) => payload.to_vec(),
+        // The subject does not name it.
+        (_, Err(_)) => bundle[entry.whole.clone()].to_vec(),
     };
     let (Ok((subject, _)) | Err(subject)) = of;
     let message = Message {
@@ -153,4 +175,34 @@ pub(super) fn letter(
         description: None,
     };
     handle::letter(&message, at, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::OpId;
+    use crate::service::waiting::Capacity;
+
+    #[test]
+    fn an_operation_of_a_bundle_costs_as_much_as_one_that_came_alone() {
+        let message = |payload: &str| Message {
+            subject: "s".into(),
+            reply: None,
+            payload: payload.to_owned().into(),
+            headers: None,
+            status: None,
+            description: None,
+            length: payload.len(),
+        };
+        let taken = |payload: &str| {
+            let mut message = message(payload);
+            let place = Capacity::new(waiting::MOST, None).take(&mut message).expect("room");
+            Taken { message, arrival: 0, id: OpId::new(), place, _busy: None }
+        };
+        let one = "{\"name\":\"x\",\"id\":\"a\",\"size\":0}\n\n";
+        for many in [1, 100, 512] {
+            let alone = many * waiting::cost(&message(one));
+            assert!((alone..alone + 1024).contains(&cost(&taken(&one.repeat(many)))), "{many}");
+        }
+    }
 }

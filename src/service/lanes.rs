@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_nats::Message;
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::task::JoinSet;
@@ -107,8 +107,9 @@ async fn run<O: Operation, D: Store<O>>(
             Some(cost) = working.next() => bytes -= cost,
             taken = begin(&shared, serves, &mut queue, &mut next), if room => match taken {
                 Some((taken, place)) => {
-                    bytes += taken.place.cost();
-                    working.push(work(&shared, serves, taken, place));
+                    let cost = cost(serves, &taken);
+                    bytes += cost;
+                    working.push(work(&shared, serves, taken, place).map(move |()| cost));
                 }
                 None => break,
             },
@@ -135,14 +136,18 @@ async fn begin<O, D>(
     next.take().map(|taken| (taken, place))
 }
 
-/// Works on one message; returns how many bytes it took.
+/// How many bytes a message takes while it is worked on.
+fn cost(serves: Serves, taken: &Taken) -> usize {
+    if serves == Serves::Bundle { bundle::cost(taken) } else { taken.place.cost() }
+}
+
+/// Works on one message.
 async fn work<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     serves: Serves,
     taken: Taken,
     _place: Option<WorkPermit>,
-) -> usize {
-    let cost = taken.place.cost();
+) {
     match serves {
         Serves::Operation(index) => handle::operation(shared, index, taken).await,
         Serves::Bundle => bundle::serve(shared, taken).await,
@@ -151,5 +156,4 @@ async fn work<O: Operation, D: Store<O>>(
         Serves::Applied => barrier::applied(shared, taken.message).await,
         Serves::Unknown | Serves::Everything => handle::unknown(shared, taken.message).await,
     }
-    cost
 }

@@ -19,7 +19,7 @@ pub(super) const MOST: usize = 32 << 20;
 /// How many bytes of one subject are worked on at once, beside their number.
 pub(super) const AT_WORK: usize = 4 << 20;
 /// What a message costs beside its bytes, and each of its headers.
-const OVERHEAD: usize = 512;
+pub(super) const OVERHEAD: usize = 512;
 const HEADER: usize = 192;
 
 /// What waits or is worked on over all subjects of a service, in bytes.

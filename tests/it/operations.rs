@@ -4,6 +4,7 @@
 mod adversary;
 mod answers;
 mod apply;
+mod batch;
 mod encoded;
 mod moved;
 mod over_nats;

@@ -15,8 +15,9 @@ use crate::request::{Head, OpId, Trace};
 /// The first line of an operation. The second one, its payload, has `size` bytes.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line<'a> {
-    name: &'a str,
-    /// It may have characters that are escaped.
+    /// They may have characters that are escaped.
+    #[serde(borrow)]
+    name: Cow<'a, str>,
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +35,7 @@ struct Line<'a> {
 pub(in crate::nats) fn write(bundle: &mut Vec<u8>, head: &Head, name: &str, payload: &[u8]) {
     let trace = head.trace.as_deref();
     let line = Line {
-        name,
+        name: name.into(),
         id: head.id.to_string().into(),
         at: Some(head.occurred_at),
         deadline: head.deadline.map(Deadline::millis),
@@ -56,6 +57,8 @@ pub struct Entry {
     pub name: String,
     /// Why its head cannot be taken, if so.
     pub head: Result<Head, Cause>,
+    /// Where it lies in the bundle, which is a bundle by itself.
+    pub whole: Range<usize>,
     /// Where its payload lies in the bundle.
     pub payload: Range<usize>,
 }
@@ -67,11 +70,7 @@ pub struct Entry {
 pub fn read(bundle: &[u8], arrival: i64) -> Result<Vec<Entry>, Cause> {
     let invalid = |n: usize, why: &str| Cause::new(Code::INVALID, format!("no bundle: operation {n}: {why}"));
     if bundle.len() > Offer::MOST.bytes {
-        let (bytes, most) = (bundle.len(), Offer::MOST.bytes);
-        return Err(Cause::new(
-            Code::TOO_LARGE,
-            format!("a bundle of {bytes} bytes; at most {most} are taken"),
-        ));
+        return Err(too_large(bundle.len()));
     }
     let (mut entries, mut at) = (Vec::new(), 0);
     while at < bundle.len() {
@@ -88,13 +87,30 @@ pub fn read(bundle: &[u8], arrival: i64) -> Result<Vec<Entry>, Cause> {
         let after = begin.checked_add(line.size).filter(|after| bundle.get(*after) == Some(&b'\n'));
         let after =
             after.ok_or_else(|| invalid(n, "its payload does not have the size that its head says"))?;
-        entries.push(Entry { name: line.name.to_owned(), head: head(&line, arrival), payload: begin..after });
+        entries.push(Entry {
+            name: line.name.to_string(),
+            head: head(&line, arrival),
+            whole: at..after + 1,
+            payload: begin..after,
+        });
         at = after + 1;
     }
     if entries.is_empty() {
         return Err(Cause::new(Code::INVALID, "no bundle: it is empty"));
     }
     Ok(entries)
+}
+
+/// The refusal of a bundle of so many bytes.
+pub(crate) fn too_large(bytes: usize) -> Cause {
+    let most = Offer::MOST.bytes;
+    Cause::new(Code::TOO_LARGE, format!("a bundle of {bytes} bytes; at most {most} are taken"))
+}
+
+/// How many operations these bytes may hold at most, whatever they are.
+pub(crate) fn at_most(bundle: &[u8]) -> usize {
+    let lines = bundle.iter().filter(|byte| **byte == b'\n').count();
+    (lines / 2).min(Offer::MOST.operations)
 }
 
 fn head(line: &Line<'_>, arrival: i64) -> Result<Head, Cause> {
@@ -142,6 +158,8 @@ mod tests {
         let entries = read(&bundle, 1).expect("a bundle");
         assert_eq!([&entries[0].head, &entries[1].head], [&Ok(plain), &Ok(head())]);
         assert_eq!(&bundle[entries[1].payload.clone()], br#"{"username":"bob"}"#);
+        let alone = read(&bundle[entries[1].whole.clone()], 1).expect("a bundle");
+        assert_eq!((alone.len(), &alone[0].head), (1, &entries[1].head));
     }
 
     #[test]
@@ -166,6 +184,13 @@ mod tests {
         ] {
             assert!(read(bad.as_bytes(), 1).is_err(), "{}", &bad[..bad.len().min(80)]);
         }
+        assert_eq!(
+            [many.as_str(), "\n", ""].map(|bytes| at_most(bytes.as_bytes())),
+            [Offer::MOST.operations, 0, 0]
+        );
+        let escaped =
+            read(b"{\"name\":\"\\u0078\\/y\",\"id\":\"\\u0061\",\"size\":0}\n\n", 1).expect("a bundle");
+        assert_eq!((escaped[0].name.as_str(), escaped.len()), ("x/y", 1));
         for id in ["", "tab\\t"] {
             let bundle = format!("{{\"name\":\"x\",\"id\":\"{id}\",\"size\":2}}\n{{}}\n");
             let entries = read(bundle.as_bytes(), 7).expect("a bundle");

@@ -132,9 +132,14 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
     fn letter(&self, index: usize, cause: &Cause) -> DeadLetter {
         let Delivery { message, info, shared, .. } = self.delivery;
         if let Some(entry) = self.entry {
-            let payload = &message.payload[entry.payload.clone()];
             let of = O::SPECS.get(index).map(|spec| (shared.names.subject(index), spec));
-            return bundle::letter(entry, of.ok_or(&message.subject), payload, info.arrival(), cause);
+            return bundle::letter(
+                entry,
+                of.ok_or(&message.subject),
+                &message.payload,
+                info.arrival(),
+                cause,
+            );
         }
         let mut letter = handle::letter(message, info.arrival(), cause);
         // Offered again, it must be the message it was.

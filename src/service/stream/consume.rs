@@ -18,6 +18,7 @@ use super::message;
 use super::pull::{Pull, PullEvent};
 use super::watch;
 use super::work::{Size, Work};
+use crate::nats::bundle::Offer;
 use crate::operation::Operation;
 use crate::service::Shared;
 use crate::service::connection::Connection;
@@ -241,7 +242,9 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let ack_wait = self.declaration.ack_wait;
         let bytes = waiting::cost(&message);
         if ack::is_without_payload(&message) {
-            let size = Size { operations: 1, bytes };
+            // How many a bundle has is not known yet.
+            let is_bundle = shared.names.is_of_bundles(&message.subject);
+            let size = Size { operations: if is_bundle { Offer::MOST.operations } else { 1 }, bytes };
             work.begins(size);
             work.running.spawn(
                 async move {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::ack::{ACK, AckInfo, NAK, say};
 use super::attempt::Attempt;
 use crate::clock;
-use crate::error::Cause;
+use crate::error::{Cause, Code};
 use crate::nats::bundle::operations::{self, Entry};
 use crate::nats::wire;
 use crate::operation::{Kind, Operation};
@@ -20,6 +20,7 @@ use crate::service::outage::{RetryPermit, Ticket};
 use crate::service::work_limit::WorkPermit;
 use crate::service::{Shared, bundle};
 use crate::store::Store;
+use crate::store::dead_letter::UNKNOWN_SUBJECT;
 
 /// How a message ended.
 pub(super) enum End {
@@ -80,13 +81,15 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
 ) -> Begun<O, D> {
     let since = Instant::now();
     let arrival = arrival(shared, &info);
-    let content = if message.subject == shared.names.stored_bundles {
+    let content = if shared.names.is_of_bundles(&message.subject) {
         match operations::read(&message.payload, arrival) {
             Ok(entries) => Content::Bundle(entries),
             Err(cause) => Content::One(Part { index: None, first: Err(cause) }),
         }
     } else {
-        let index = shared.names.index(&message.subject);
+        // Only if the stream was given other subjects by hand.
+        let none = || Cause::new(Code::INVALID, UNKNOWN_SUBJECT);
+        let index = shared.names.index(&message.subject).ok_or_else(none);
         let (headers, payload) = (message.headers.as_ref(), &message.payload);
         let head = || wire::head_or(headers, payload, arrival, || info.id());
         Content::One(part(shared, &info, index, head, payload))
@@ -106,7 +109,7 @@ fn arrival<O: Operation, D: Store<O>>(shared: &Shared<O, D>, info: &AckInfo) -> 
 fn part<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     info: &AckInfo,
-    index: Option<usize>,
+    index: Result<usize, Cause>,
     head: impl FnOnce() -> Result<Head, Cause>,
     payload: &[u8],
 ) -> Part<O, D> {
@@ -116,15 +119,11 @@ fn part<O: Operation, D: Store<O>>(
         let received = Received::new(info.arrival(), usize::MAX);
         Ok(Request::with_head(head, O::decode(index, payload)?).with_received(received))
     };
-    let first = match index {
-        Some(index) => read(index).map(|request| match shared.outage.enter(0) {
-            Ok(permit) => First::Called(permit, shared.db.clone().call(request)),
-            Err(ticket) => First::Waits(ticket, request),
-        }),
-        // Only if the stream was given other subjects by hand.
-        None => Err(Cause::new(crate::Code::INVALID, "no event of ours has this subject")),
-    };
-    Part { index, first }
+    let first = index.clone().and_then(read).map(|request| match shared.outage.enter(0) {
+        Ok(permit) => First::Called(permit, shared.db.clone().call(request)),
+        Err(ticket) => First::Waits(ticket, request),
+    });
+    Part { index: index.ok(), first }
 }
 
 /// Applies a message, or keeps it as a dead letter; then acknowledges it. What the database's environment refuses is
@@ -185,7 +184,12 @@ impl<O: Operation, D: Store<O>> Delivery<'_, O, D> {
     /// One operation of it, as one that came alone.
     async fn of_bundle(&self, entry: &Entry) -> (Option<usize>, End) {
         let free = self.shared.work_limit.enter().await;
-        let index = bundle::index::<O>(&entry.name).filter(|index| O::SPECS[*index].kind == Kind::Event);
+        let index = match bundle::index::<O>(&entry.name) {
+            Some(index) if O::SPECS[index].kind == Kind::Event => Ok(index),
+            Some(_) => Err(Cause::new(Code::INVALID, "it is no event")),
+            // A newer version may know it.
+            None => Err(Cause::new(Code::UNKNOWN_OPERATION, "no event has this name")),
+        };
         let payload = &self.message.payload[entry.payload.clone()];
         let part = part(self.shared, &self.info, index, || entry.head.clone(), payload);
         self.one(part, Some(free), Some(entry)).await

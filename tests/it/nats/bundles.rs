@@ -17,6 +17,16 @@ fn line(id: &str) -> String {
     entry("message_log", id, r#"{"username":"alice","message":"hi"}"#)
 }
 
+/// A bundle of two lines that has so many bytes.
+fn filled(bytes: usize) -> String {
+    let long = |length: usize| {
+        let message = "x".repeat(length);
+        line("begin 1")
+            + &entry("message_log", "begin 2", &json!({"username": "alice", "message": message}).to_string())
+    };
+    (1..).map(long).find(|bundle| bundle.len() >= bytes).filter(|bundle| bundle.len() == bytes).unwrap()
+}
+
 /// The fates in an answer, by place: "done", an answer, or the number of a refusal.
 fn fates(body: &str) -> Vec<Value> {
     let mut lines = body.lines();
@@ -104,6 +114,35 @@ async fn calls_and_queries_travel_together_too_and_each_has_its_own_answer() {
     assert!(heard(&peer, &mut bundles).await.iter().sum::<usize>() > 80);
 }
 
+/// An answer tells which path is alive: that of events is another one than that of the others.
+#[tokio::test]
+async fn events_and_others_travel_in_bundles_of_their_own() {
+    let w = World::new().await;
+    let peer = Peer::connect(&w.server).await;
+    let mut bundles = peer.listen(BUNDLES).await;
+    let db = nats_only(&w.nats);
+    let both = (0..100).map(|n| {
+        let db = &db;
+        async move {
+            match n % 2 {
+                0 => db.message_log("alice", format!("line {n}")).await.map(drop),
+                _ => db.user_stats(format!("user{n}")).await.map(drop),
+            }
+        }
+    });
+    join_all(both).await.into_iter().for_each(|sent| sent.unwrap());
+    peer.flush().await;
+    let mut kinds = Vec::new();
+    while let Ok(Some(bundle)) = tokio::time::timeout(Duration::from_millis(50), bundles.next()).await {
+        let text = String::from_utf8(bundle.payload.to_vec()).unwrap();
+        let [events, others] = ["message_log", "user_stats"].map(|name| text.contains(name));
+        assert_ne!(events, others, "{text}");
+        assert_eq!(bundle.reply.unwrap().ends_with("-e"), events);
+        kinds.push(events);
+    }
+    assert!(kinds.contains(&true) && kinds.contains(&false), "{kinds:?}");
+}
+
 #[tokio::test]
 async fn each_operation_of_a_bundle_has_its_own_fate() {
     let w = World::new().await;
@@ -167,6 +206,10 @@ async fn what_is_no_bundle_is_refused_as_a_whole_and_the_next_one_is_served() {
     let many = line("x").repeat(513);
     let huge = "x".repeat(600 << 10);
     let nested = "[".repeat(200_000);
+    // Of so large a message the service keeps the beginning alone, which is a bundle.
+    let beginning = filled(4096);
+    assert_eq!(fates(&peer.request(BUNDLES, beginning.clone()).await.body), [json!("done"), json!("done")]);
+    let cut_short = beginning.replace("begin", "other") + &huge;
     let cut = line("y");
     for (bad, code) in [
         ("", 400),
@@ -175,7 +218,8 @@ async fn what_is_no_bundle_is_refused_as_a_whole_and_the_next_one_is_served() {
         ("{\"name\":\"message_log\",\"id\":\"a\",\"size\":99}\n{}\n", 400),
         (&nested, 400),
         (&many, 413),
-        (&huge, 400),
+        (&huge, 413),
+        (&cut_short, 413),
         (&cut[..cut.len() - 1], 400),
     ] {
         let refused = peer.request(BUNDLES, bad.to_owned()).await;
@@ -188,7 +232,7 @@ async fn what_is_no_bundle_is_refused_as_a_whole_and_the_next_one_is_served() {
     // Nor is one done whose answer would go where its sender may not publish.
     peer.client.publish_with_reply(BUNDLES, "rosey.db.user.joined", line("w").into()).await.unwrap();
     wait_until("it is kept", || async { w.file.buried().await == 2 }).await;
-    assert_eq!(w.file.number("SELECT count(*) FROM recent_chat").await, 1);
+    assert_eq!(w.file.number("SELECT count(*) FROM recent_chat").await, 3);
 }
 
 #[tokio::test]

@@ -44,10 +44,12 @@ async fn events_that_wait_are_stored_together_and_a_poisonous_one_is_set_aside_a
     nats.applied(LIMIT).await.unwrap();
     let before = w.file.number("SELECT count(*) FROM recent_chat").await;
     assert!(before > 0 && before % 100 == 0, "{before}");
+    let newer = entry("user_waved", "newer", r#"{"username":"alice"}"#);
     let bundle = [
         entry("message_log", "one", r#"{"username":"alice","message":"hi"}"#),
         entry("message_log", "poison", r#"{"username":"alice"}"#),
         entry("user_stats", "query", r#"{"username":"alice"}"#),
+        newer.clone(),
         entry("message_log", "two", r#"{"username":"alice","message":"ho"}"#),
     ];
     for _ in 0..2 {
@@ -59,7 +61,11 @@ async fn events_that_wait_are_stored_together_and_a_poisonous_one_is_set_aside_a
     w.emptied().await;
     assert_eq!(w.file.number("SELECT count(*) FROM recent_chat").await, before + 2, "each once");
     let letters = w.file.texts("SELECT DISTINCT subject || ' ' || (headers ->> 'Eitherway-Operation-Id') FROM dead_letters ORDER BY 1").await;
-    assert_eq!(letters, ["rosey.db.batch.events query", "rosey.db.message.log poison"]);
+    let unnamed = ["rosey.db.batch.events newer", "rosey.db.batch.events query"];
+    assert_eq!(letters, [&unnamed[..], &["rosey.db.message.log poison"]].concat());
+    // With all that a version needs which knows it.
+    let letter = "SELECT DISTINCT code || ' ' || CAST(payload AS TEXT) FROM dead_letters WHERE headers ->> 'Eitherway-Operation-Id' = 'newer'";
+    assert_eq!(w.file.texts(letter).await, [format!("unknown_operation {newer}")]);
 }
 
 #[tokio::test]
