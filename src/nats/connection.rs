@@ -15,7 +15,7 @@ use super::connection_log::{ConnectionLog, Up};
 use super::failure::{self, Failure, refuses_us};
 use super::health::Health;
 use super::inbox::Inbox;
-use super::names::BUNDLES;
+use super::names::{BUNDLES, STORED_BUNDLES};
 use super::status::Recognition;
 
 /// Takes replies and events until the service is gone.
@@ -237,7 +237,10 @@ impl Connection {
             return inbox.deny(subject);
         }
         health.deny(subject);
-        if subject.strip_prefix(service.as_str()).is_some_and(|word| word.starts_with(BUNDLES)) {
+        if subject
+            .strip_prefix(service.as_str())
+            .is_some_and(|word| [BUNDLES, STORED_BUNDLES].contains(&word))
+        {
             tracing::info!(url, "the NATS server denies us bundles ({said}): each operation is sent alone");
             return inbox.deny(subject);
         }
@@ -295,6 +298,24 @@ mod tests {
         let said = heard.take();
         assert_eq!(said.len(), 2, "{said:?}");
         assert!(said[1].contains("is closed") && !said[1].contains("again"), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn only_where_bundles_are_denied_it_is_bundles_that_are_denied() {
+        let (heard, _guard) = CapturedLogs::catch();
+        let said = |word: &str| {
+            let said = format!("Permissions Violation for Publish to \"shop.db.{word}\"");
+            Event::ServerError(async_nats::ServerError::Other(said))
+        };
+        for (word, denied) in
+            [("batch", false), ("batch.events", false), ("batch.import", true), ("batches", true)]
+        {
+            let connection = connection(&Arc::new(Inbox::new("_INBOX.x", "SHOP".to_owned())));
+            connection.note(&said(word));
+            assert_eq!(connection.health.status().borrow().denied, denied, "{word}");
+            assert!(connection.health.denies(&format!("shop.db.{word}")));
+            assert_eq!(heard.take().iter().any(|line| line.contains("bundles")), !denied, "{word}");
+        }
     }
 
     #[tokio::test]

@@ -128,8 +128,8 @@ impl Health {
         offer.filter(|offer| way == Route::Service || offer.stream)
     }
 
-    /// Records what the instance that answered a ping offers. An instance that offers nothing, or no stream for them, is
-    /// remembered for some pings, as an older one is above.
+    /// Records what the instance that answered a ping offers. One that offers nothing is remembered for some pings, as an older one
+    /// is above.
     pub(super) fn set_offer(&self, offer: Option<Offer>) {
         *self.offer.lock() = offer;
         remember(&self.unbundled, offer.is_some());

@@ -69,6 +69,8 @@ pub(super) enum Unbundled {
 pub struct InboxCounts {
     /// Requests that are waiting for a reply now.
     pub waiting: usize,
+    /// Bundles that were sent, each of several requests.
+    pub bundles: u64,
     /// Replies that arrived after their waiter had gone, because the other path had served the request.
     pub late: u64,
     /// Replies from a sender other than our service or stream, and replies to another operation.
@@ -91,6 +93,7 @@ pub(super) struct Inbox {
     stream: String,
     pub(super) waiters: Mutex<Waiters>,
     tokens: Tokens,
+    pub(super) bundles: AtomicU64,
     pub(super) late: AtomicU64,
     /// Which of them were answers.
     late_answers: watch::Sender<LateAnswers>,
@@ -161,6 +164,7 @@ impl Inbox {
             stream,
             waiters: Mutex::default(),
             tokens: Tokens::default(),
+            bundles: AtomicU64::new(0),
             late: AtomicU64::new(0),
             late_answers: watch::Sender::new(LateAnswers::default()),
             foreign: AtomicU64::new(0),
@@ -305,6 +309,7 @@ impl Inbox {
     pub(super) fn counts(&self) -> InboxCounts {
         InboxCounts {
             waiting: self.waiters.lock().single.len(),
+            bundles: self.bundles.load(Ordering::Relaxed),
             late: self.late.load(Ordering::Relaxed),
             foreign: self.foreign.load(Ordering::Relaxed),
             overruns: self.overruns.load(Ordering::Relaxed),

@@ -165,8 +165,7 @@ impl Outgoing {
 
     /// How many of these fit into one message, one at least; and that message.
     fn fill(&self, all: &[Queued], offer: Offer) -> (usize, Vec<u8>) {
-        let server = self.client.max_payload();
-        let room = server.saturating_sub(HEADERS.min(server / 4));
+        let room = self.client.max_payload().saturating_sub(HEADERS);
         let most = room.min(offer.bytes).min(Offer::SENT.bytes);
         let count = offer.operations.clamp(1, Offer::SENT.operations);
         let way = all.first().map(|one| one.way);
@@ -199,10 +198,12 @@ impl Outgoing {
         let subject = self.subject(first.way).clone();
         let members = all.iter().map(|one| (one.key, one.token)).collect();
         let events = first.spec.kind == Kind::Event;
-        match self.inbox.wait_for_bundle(&subject, expects, id, members, events) {
-            Some(reply) => self.hand_over(subject, reply, headers, payload),
-            None => Ok(()),
-        }
+        let Some(reply) = self.inbox.wait_for_bundle(&subject, expects, id, members, events) else {
+            return Ok(());
+        };
+        self.hand_over(subject, reply, headers, payload)?;
+        self.inbox.bundles.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     fn subject(&self, way: Route) -> &Subject {

@@ -95,7 +95,11 @@ impl Inbox {
             self.others.note(&message);
             return;
         };
-        let named = || wire::answered(&message).flatten().is_some_and(|id| id.to_string() == slot.id);
+        // One that names nothing may be so old that it knows no bundles.
+        let named = || match wire::answered(&message) {
+            Some(id) => id.is_some_and(|id| id.to_string() == slot.id),
+            None => wire::refusal(&message).is_some_and(|cause| cause.code() == Code::UNKNOWN_OPERATION),
+        };
         let mut ends = Vec::with_capacity(slot.open);
         if message.status == Some(StatusCode::NO_RESPONDERS) {
             waiters.end_bundle(key, &mut ends, || Completion::Unbundled(Unbundled::NoResponders));
@@ -294,6 +298,14 @@ mod tests {
             refused.headers.iter_mut().for_each(|headers| headers.insert(wire::ERROR_CODE, code));
             inbox.complete(refused);
             assert_eq!(unbundled(&mut all), alone, "{code}");
+        }
+        for (code, old) in [("501", true), ("400", false)] {
+            let (mut all, reply) = bundle(&inbox, 3, ReplyFrom::Service);
+            let mut refused = message(&reply, Some(""), "{}");
+            refused.headers = Some(wire::answer_headers("db"));
+            refused.headers.iter_mut().for_each(|headers| headers.insert(wire::ERROR_CODE, code));
+            inbox.complete(refused);
+            assert_eq!(unbundled(&mut all), old, "one that names no operation says {code}");
         }
         let (mut all, _) = bundle(&inbox, 3, ReplyFrom::Service);
         inbox.deny("batch");
