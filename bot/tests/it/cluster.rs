@@ -35,7 +35,7 @@ enum Stop {
 /// A world under load, in which something happens.
 async fn under_load(own: bool, happens: impl AsyncFnOnce(&mut World)) -> Outcome {
     let _alone = alone().await;
-    let mut world = World::new(own).await;
+    let mut world = World::new(own, false).await;
     world.load(&mut Dice::new(1)).await;
     happens(&mut world).await;
     world.finish().await

@@ -3,7 +3,8 @@
 //! things at once. Whatever happens: what was accepted has its effect, nothing has two, and only what was said to have
 //! failed may be missing.
 //!
-//! A schedule is drawn from its seed; odd ones have a stream, and in every third both paths are asked at once, always. `ROSEY_SEED=7 ROSEY_SCHEDULES=1` plays one of them again, as
+//! A schedule is drawn from its seed; odd ones have a stream, in two of four the services take bundles, and in every third both paths are
+//! asked at once, always. `ROSEY_SEED=7 ROSEY_SCHEDULES=1` plays one of them again, as
 //! far as a machine does the same things at the same moments; `ROSEY_SCHEDULES=100 ROSEY_SECONDS=20` plays many, each for as
 //! long, and so does `cargo xtask schedules`. With `--nocapture` each tells its counts, and at the end stand the faults, how
 //! often each was drawn and felt, and the sum; a failure tells the seed, what went wrong when, and what the services
@@ -31,16 +32,22 @@ use world::{Story, World};
 /// How long it may take, when everything is well again, until nothing is on its way any more.
 const SETTLED: Duration = Duration::from_secs(60);
 
+/// Whether the services of a schedule take bundles: with a stream and without in turn.
+pub(crate) const fn takes_bundles(seed: u64) -> bool {
+    matches!(seed % 4, 2 | 3)
+}
+
 /// Plays one schedule to its end.
 async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     let mut dice = Dice::new(seed);
     let (stream, services) = (seed % 2 == 1, if dice.in_a_hundred(50) { 2 } else { 1 });
     let hedging = if seed.is_multiple_of(3) { Hedging::new().database_always() } else { Hedging::new() };
-    story.say(format_args!("stream: {stream}, services: {services}, {hedging:?}"));
+    let bundles = takes_bundles(seed);
+    story.say(format_args!("stream: {stream}, bundles: {bundles}, services: {services}, {hedging:?}"));
     let plan = plan::draw(&mut dice, length, services, stream);
     plan.spells().iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
     tally.drawn(plan.spells().iter().map(|spell| spell.fault.name()));
-    let mut world = World::new(stream, services, story, tally.clone()).await;
+    let mut world = World::new(stream, bundles, services, story, tally.clone()).await;
     let bot = || Bot::start_with(&world.proxy, &world.file, StackBuilder::new().hedging(hedging));
     let bots = [bot().await, bot().await];
     let loads = [0, 1].map(|bot| Load::start(&bots[bot].db, bot, dice.another()));
@@ -57,13 +64,15 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
         bot.emptied().await;
         bot.nats.all_applied(SETTLED).await.unwrap();
     }
+    let sent = bots.iter().map(|bot| bot.nats.inbox().bundles).sum::<u64>();
+    assert_eq!(sent > 0, bundles, "{sent} bundles");
     for bot in bots {
         bot.stop().await;
     }
     world.stop().await;
     tally.met(records.iter().flatten(), start, &played);
     let verdict = Verdict::over(&records, &Found::read(&world.file).await);
-    eprintln!("seed {seed} · {verdict}");
+    eprintln!("seed {seed} · {sent} bundles · {verdict}");
     tally.judged(&verdict);
     verdict.assert_right();
     world.file.assert_verified().await;

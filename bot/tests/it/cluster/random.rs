@@ -1,5 +1,5 @@
 //! Random schedules of faults on several machines: servers, services, bots and the database are killed and frozen, the network between
-//! the servers is split, the stream's leader steps down, at times several at once. The knobs are those of the other schedules:
+//! the servers is split, the stream's leader steps down, at times several at once; in two of four the services take bundles. The knobs are those of the other schedules:
 //! `ROSEY_SEED`, `ROSEY_SCHEDULES`, `ROSEY_SECONDS`.
 
 use std::process::ExitStatus;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use super::alone;
 use super::world::{BOTS, SERVICES, STREAM, World};
-use crate::schedules::play_all;
 use crate::schedules::tally::Tally;
 use crate::schedules::world::Story;
+use crate::schedules::{play_all, takes_bundles};
 use crate::support::*;
 
 const SERVERS: u64 = 3;
@@ -178,7 +178,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     let plan = draw(&mut dice, length);
     plan.spells().iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
     tally.drawn(plan.spells().iter().map(|spell| spell.fault.name()));
-    let mut world = World::new(true).await;
+    let mut world = World::new(true, takes_bundles(seed)).await;
     world.load(&mut dice).await;
     let mut killed = Killed::default();
     plan.play(async |turn| {
@@ -207,11 +207,13 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
         async move { all }
     })
     .await;
+    let sent: u64 = world.callers.iter().map(|caller| caller.nats.inbox().bundles).sum();
+    assert!(takes_bundles(seed) || sent == 0, "{sent} bundles");
     let outcome = world.finish().await;
     for (n, said) in outcome.said.iter().enumerate() {
         story.say(format_args!("service {n} had said:\n{said}"));
     }
-    eprintln!("seed {seed}");
+    eprintln!("seed {seed} · {sent} bundles");
     outcome.assert_exactly_once();
     tally.judged(&outcome.verdict());
 }

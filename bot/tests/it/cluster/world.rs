@@ -52,8 +52,9 @@ pub(super) struct Outcome {
 }
 
 impl World {
-    /// Everything runs, and nothing is sent yet. `own`: with a server of PostgreSQL that may be killed.
-    pub(super) async fn new(own: bool) -> Self {
+    /// Everything runs, and nothing is sent yet. `own`: with a server of PostgreSQL that may be killed. `bundles`: the services take
+    /// them.
+    pub(super) async fn new(own: bool, bundles: bool) -> Self {
         let cluster = NatsCluster::start().await;
         let postgres = own.then(|| Postgres::start(&[]));
         let database = match &postgres {
@@ -62,8 +63,9 @@ impl World {
         };
         let (url, options) = (cluster.url(), ["--stream-replicas", "3", "--stream-ack-wait-ms", "2000"]);
         let serve = ["serve", "--nats-url", &url, "--database-url", &database, "--jetstream", "on"];
+        let bundles: &[_] = if bundles { &["--bundles"] } else { &[] };
         let mut services: Vec<_> =
-            (0..SERVICES).map(|_| ServeProcess::begin(&[&serve[..], &options].concat())).collect();
+            (0..SERVICES).map(|_| ServeProcess::begin(&[&serve[..], &options, bundles].concat())).collect();
         for service in &mut services {
             service.serves().await;
         }

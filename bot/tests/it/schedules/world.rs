@@ -56,7 +56,13 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new(stream: bool, services: usize, story: Story, tally: Tally) -> Self {
+    pub(crate) async fn new(
+        stream: bool,
+        bundles: bool,
+        services: usize,
+        story: Story,
+        tally: Tally,
+    ) -> Self {
         let (store, file) = (tempfile::tempdir().unwrap(), DbFile::new());
         let server =
             if stream { NatsServer::with_jetstream(store.path()).await } else { NatsServer::start().await };
@@ -66,9 +72,11 @@ impl World {
         } else {
             &["--jetstream", "off"]
         };
+        let bundles: &[&str] = if bundles { &["--bundles"] } else { &[] };
+        let options = [options, bundles].concat();
         let mut all = Vec::new();
         for _ in 0..services {
-            all.push(ServeProcess::start_with(&server, &file, options).await);
+            all.push(ServeProcess::start_with(&server, &file, &options).await);
         }
         let proxy = Proxy::before(&server).await;
         Self {
