@@ -2,6 +2,8 @@
 
 use crate::support::program::{outcome, rosey, run_with};
 use crate::support::*;
+use futures_util::future::join_all;
+use rosey::op::RoseyClient;
 use sqlx::{Connection, PgConnection};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -11,7 +13,8 @@ async fn two_services_share_a_database_and_one_that_is_killed_loses_nothing() {
         let server = NatsServer::with_jetstream(store.path()).await;
         let url = Postgres::shared().database().await;
         let nats = server.url();
-        let serve = ["serve", "--nats-url", &nats, "--database-url", &url, "--jetstream", jetstream];
+        let serve =
+            ["serve", "--nats-url", &nats, "--database-url", &url, "--jetstream", jetstream, "--bundles"];
         let mut services = [ServeProcess::begin(&serve), ServeProcess::begin(&serve)];
         for service in &mut services {
             service.serves().await;
@@ -35,6 +38,19 @@ async fn two_services_share_a_database_and_one_that_is_killed_loses_nothing() {
         .await;
         let (code, text) = of(&["stats", "alice", "--json"]);
         assert!(code == Some(0) && text.contains(r#""total_chat_lines":10"#), "{text}");
+        // What many send at once travels together, as soon as the stream takes that.
+        let client = recognised(&server).await;
+        let db = nats_only(&client);
+        let mut said = 0;
+        while client.inbox().bundles == 0 {
+            let lines = join_all((0..100).map(|n| db.message_log("bob", format!("{said} and {n}")))).await;
+            assert!(lines.into_iter().all(|line| line.is_ok()));
+            said += 100;
+        }
+        wait_until("each line is counted once", || async {
+            of(&["stats", "bob", "--json"]).1.contains(&format!(r#""total_chat_lines":{said},"#))
+        })
+        .await;
         let (code, text) = outcome(rosey(files.path()).args(["verify", "--database-url", &url]));
         assert!(code == Some(0) && text.contains("clean: "), "{text}");
         // What cannot be understood is a row for a person to look at.

@@ -143,3 +143,64 @@ async fn dead_letters_are_shown_offered_again_without_doubling_and_dropped() {
     assert_eq!(dead(&w.file, &["list"]).1, "no dead letters\n");
     service.stop().await;
 }
+
+/// An operation as it is written in a bundle.
+fn entry(name: &str, id: &str, at: i64, message: &str) -> String {
+    let payload = serde_json::json!({"username": "alice", "message": message}).to_string();
+    // Its sender waits no longer.
+    let head =
+        serde_json::json!({"name": name, "id": id, "at": at, "deadline": at + 1, "size": payload.len()});
+    format!("{head}\n{payload}\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_refused_in_a_bundle_is_offered_again_as_if_it_had_come_alone() {
+    let w = Durable::new().await;
+    let service = w.serve().await;
+    let peer = Peer::connect(&w.server).await;
+    wait_until("the stream takes bundles", || async {
+        peer.request("rosey.db.ping", "").await.json()["bundles"]["stream"] == true
+    })
+    .await;
+    let (now, tomorrow) = (eitherway::clock::now(), eitherway::clock::now() + 90_000_000);
+    let stored = entry("message_log", "one", now, "good")
+        + &entry("message_log", "two", tomorrow, "stored")
+        + &entry("message_wave", "three", now, "of a newer version");
+    assert!(peer.request("rosey.db.batch.events", stored).await.json()["seq"].is_number());
+    let asked = entry("message_log", "four", tomorrow, "asked for");
+    assert!(peer.request("rosey.db.batch", asked).await.body.contains("\"code\":422"));
+    w.emptied().await;
+    let letters = "SELECT code || ' ' || subject || ' ' || (headers ->> 'Eitherway-Operation-Id') FROM dead_letters ORDER BY 1";
+    assert_eq!(
+        w.file.texts(letters).await,
+        [
+            "clock rosey.db.message.log four",
+            "clock rosey.db.message.log two",
+            "unknown_operation rosey.db.batch.events three"
+        ]
+    );
+    // Two are still ahead, and the third one is still unknown.
+    let (code, text) = dead(&w.file, &["retry", "--all"]);
+    assert_eq!((code, w.file.buried().await), (Some(3), 3), "{text}");
+    // Time passes.
+    let mut connection = w.file.connect().await;
+    for sql in [
+        format!("UPDATE dead_letters SET headers = json_set(headers, '$.\"Eitherway-Occurred-At\"', '{now}') WHERE code = 'clock'"),
+        // A version that knows it.
+        "UPDATE dead_letters SET payload = CAST(replace(CAST(payload AS TEXT), 'message_wave', 'message_log') AS BLOB)".to_owned(),
+        "INSERT INTO dead_letters (at, code, reason, subject, headers, payload)
+         SELECT at, code, reason, subject, headers, payload FROM dead_letters".to_owned(),
+    ] {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    }
+    let (code, text) = dead(&w.file, &["retry", "--all"]);
+    assert_eq!((code, w.file.buried().await), (Some(0), 0), "{text}");
+    let said = "SELECT op_id || ' ' || message FROM recent_chat ORDER BY 1";
+    assert_eq!(
+        w.file.texts(said).await,
+        ["four asked for", "one good", "three of a newer version", "two stored"],
+        "each twice here, and once there"
+    );
+    service.stop().await;
+    w.file.assert_clean().await;
+}
