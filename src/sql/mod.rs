@@ -119,7 +119,8 @@ struct Shared {
     folding: Option<bool>,
     database: String,
     shown: String,
-    /// Ends with the last clone, and with it the retention task.
+    /// Ends retention and folding when it is closed, or with the last clone.
+    ended: CancellationToken,
     _running: DropGuard,
 }
 
@@ -227,6 +228,7 @@ impl<O: Persist> SqlService<O> {
             folding: parts.options.folding.map(|_| left),
             database: parts.database,
             shown: parts.shown,
+            ended: ended.clone(),
             _running: ended.drop_guard(),
         };
         Self { shared: Arc::new(shared), operation: PhantomData }
@@ -337,6 +339,7 @@ impl<O: Persist> SqlService<O> {
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
     /// refused. If no other process has it open, all of it is in the one file then, and what was appended is folded there.
     pub async fn close(&self) {
+        self.shared.ended.cancel();
         if let Some(left) = self.shared.folding {
             let _ = tokio::time::timeout(FOLDING, self.shared.folds.end(left)).await;
         }
