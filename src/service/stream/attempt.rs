@@ -105,7 +105,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
         if new {
             handle::notice(self.shared, name, &letter).await;
         }
-        End::Buried { new }
+        End::DeadLettered { new }
     }
 
     fn letter(&self, index: usize, cause: &Cause) -> DeadLetter {
