@@ -79,19 +79,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_that_holds_the_lock_is_waited_for_and_many_in_turn_for_longer() {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().expect("a folder");
         let options =
-            SqliteOptions::new(&format!("sqlite://{}", dir.path().join("it.db").display())).unwrap();
-        let held = lock(&options).await.unwrap();
+            SqliteOptions::new(&format!("sqlite://{}", dir.path().join("it.db").display())).expect("a path");
+        let held = lock(&options).await.expect("it is free");
         let waited = async |taken_again_after: Duration| {
             let begun = Instant::now();
             let others = async {
                 loop {
                     time::sleep(taken_again_after).await;
-                    held.set_modified(SystemTime::now()).unwrap();
+                    held.set_modified(SystemTime::now()).expect("a file of ours");
                 }
             };
-            let refused = tokio::select! { taken = lock(&options) => taken.unwrap_err(), () = others => unreachable!() };
+            let refused = tokio::select! { taken = lock(&options) => taken.expect_err("it is held"), () = others => unreachable!() };
             (refused.to_string(), begun.elapsed())
         };
         let (said, time) = waited(ALL).await;
@@ -102,6 +102,6 @@ mod tests {
             "{said} after {time:?}"
         );
         drop(held);
-        lock(&options).await.unwrap();
+        lock(&options).await.expect("it is free");
     }
 }
