@@ -50,8 +50,10 @@ async fn two_bots_on_a_file_that_does_not_exist_and_somebody_who_sweeps() {
             *sent.entry(operation).or_default() += count;
         }
     }
-    // A claim that leased nothing leaves no trace.
-    sent.remove("outbound_get");
+    // A claim that leased nothing leaves no trace, as does the query of a bot that takes long to start.
+    for without_trace in ["outbound_get", "open_sessions"] {
+        sent.remove(without_trace);
+    }
     assert_eq!(applied(&file).await, sent);
     let each = 2 * u64::try_from(EVENTS).unwrap() / 5;
     assert_eq!((sent["user_joined"], sent["user_left"], sent["message_log"]), (each, each, 2 * each));
