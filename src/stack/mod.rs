@@ -123,6 +123,18 @@ pub struct Built<S, R> {
 }
 
 /// The settings of the standard stack.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use eitherway::stack::{NO_PATH, Path, StackBuilder};
+/// use eitherway::{Db, Operation, Stack};
+///
+/// /// A query that the database cannot answer gets the answer that it had up to half a minute before.
+/// fn client<O: Operation>(database: impl Path<O>) -> Db<impl Stack<O>> {
+///     Db::new(StackBuilder::new().stale(Duration::from_secs(30)).over(NO_PATH, database, NO_PATH).stack)
+/// }
+/// ```
 #[derive(Clone, Debug)]
 pub struct StackBuilder {
     nats_timeout: Duration,

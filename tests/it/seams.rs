@@ -1,29 +1,23 @@
 //! Another store and another bus: the service, the guard and the runtime serve over them as over ours, and nothing outside the
 //! folder of the doubles was changed for them.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
-
 use crate::support::doubles::{LINE, Line, MEMORY, Memory};
 use crate::support::{
     DbFile, LIMIT, NatsServer, OutboxFile, Peer, Url, nats, nats_only, off, on, recognised, wait_until,
 };
 use eitherway::health::Health;
 use eitherway::nats::NatsOptions;
-use eitherway::operation::Operation;
 use eitherway::runtime::Runtime;
 use eitherway::service::{ServeError, ServiceOptions, serve};
-use eitherway::stack::{Bus, GuardedStore, Path, StackBuilder};
+use eitherway::stack::{Bus, GuardedStore, StackBuilder};
 use eitherway::store::Store;
-use eitherway::{Ack, Cause, Code, Db, Error, Head, Reply, Request, Via};
-use futures_util::future::Either;
+use eitherway::{Ack, Cause, Code, Db, Head, Request, Via};
+use eitherway_layers::ChaosLayer;
 use rosey::op::{MessageLog, Op, OutboundEnqueue, RecentChat};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tower::layer::layer_fn;
-use tower::{Layer, Service};
+use tower::Layer;
 
 fn line(n: usize) -> Request<Op> {
     Request::new(MessageLog { username: "alice".into(), message: format!("line {n}") })
@@ -76,39 +70,6 @@ impl Serving {
     }
 }
 
-/// Counts the requests that pass, and refuses the first of them with an error that carries none.
-#[derive(Clone)]
-struct Counting<S> {
-    inner: S,
-    passed: Arc<AtomicU64>,
-    refused: u64,
-}
-
-impl<S: Path<Op>> Service<Request<Op>> for Counting<S> {
-    type Response = Reply<<Op as Operation>::Answer>;
-    type Error = Error<Op>;
-    type Future = Either<S::Future, std::future::Ready<Result<Self::Response, Error<Op>>>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error<Op>>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Op>) -> Self::Future {
-        if self.passed.fetch_add(1, Ordering::AcqRel) < self.refused {
-            return Either::Right(std::future::ready(Err(Cause::new(Code::BUSY, "not yet").into())));
-        }
-        Either::Left(self.inner.call(request))
-    }
-}
-
-fn counting<S>(
-    passed: &Arc<AtomicU64>,
-    refused: u64,
-) -> impl Layer<S, Service = Counting<S>> + Clone + use<S> {
-    let passed = Arc::clone(passed);
-    layer_fn(move |inner| Counting { inner, passed: Arc::clone(&passed), refused })
-}
-
 #[tokio::test]
 async fn the_service_serves_from_a_store_in_memory_exactly_once() {
     for (options, ack) in [(off(), Ack::Committed), (on(), Ack::Stored)] {
@@ -148,26 +109,32 @@ async fn the_service_serves_from_a_store_in_memory_exactly_once() {
 
 #[tokio::test]
 async fn every_operation_of_a_service_passes_the_layers_of_its_embedder_and_none_is_lost_by_their_errors() {
+    const FAILED: u64 = 4;
     for options in [off(), on()] {
         let dir = tempfile::tempdir().unwrap();
         let server = NatsServer::with_jetstream(dir.path()).await;
-        let (store, passed) = (memory(), Arc::new(AtomicU64::new(0)));
-        let service = Serving::start(&server, store.clone(), options.layer(counting(&passed, 3))).await;
+        // Every call fails, one half of them after it has had its effect.
+        let faults = ChaosLayer::new(1, || eitherway::Error::<Op>::from(Cause::new(Code::BUSY, "not yet")));
+        let faults = faults.fail(0.5).lose(0.5);
+        let store = memory();
+        let service = Serving::start(&server, store.clone(), options.layer(faults.clone())).await;
         // No client sends these again.
         let peer = Peer::connect(&server).await;
         for n in 0..5 {
             let line = json!({"username": "alice", "message": format!("line {n}")}).to_string();
             peer.publish("rosey.db.message.log", line).await;
         }
+        wait_until("some have failed", || async { faults.calls() >= FAILED }).await;
+        faults.set_active(false);
         wait_until("all are applied", || async { store.applied().len() == 5 }).await;
-        assert_eq!(passed.load(Ordering::Acquire), 5 + 3);
         let db = nats_only(&nats(&server).await);
         wait_until("a query is served", || async { db.call(RecentChat { limit: 5 }).await.is_ok() }).await;
-        assert_eq!(passed.load(Ordering::Acquire), 5 + 3 + 1);
         // What the store has written passes as it is: no layer reads it.
         let said = peer.request("rosey.db.query.user_stats", r#"{"username":"alice"}"#).await;
         assert_eq!(said.body, r#"{"not":"what","promises":1.5,"the":"operation"}"#);
         assert_eq!(service.stop().await.done, 7);
+        assert!(faults.calls() >= FAILED + 7, "each passes until it succeeds: {}", faults.calls());
+        assert_eq!(store.applied().len(), 5);
     }
 }
 

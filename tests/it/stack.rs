@@ -1,5 +1,6 @@
 //! The standard stack over leaves that answer what they are told: who is asked, and who is not.
 
+mod chaos;
 mod cost;
 
 use std::future::{Future, Ready, ready};
@@ -9,11 +10,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use eitherway::operation::{Done, Operation};
-use eitherway::stack::{Built, Hedging, NO_PATH, Queries, StackBuilder, boxed};
+use eitherway::stack::{Built, Hedging, NO_PATH, Path, Queries, StackBuilder, boxed};
 use eitherway::{Ack, Cause, Class, Classify, Code, Db, Head, Received, Reply, Via};
+use eitherway_layers::ChaosLayer;
 use rosey::op::{Answer, Error, Op, OpenSessions, OutboundEnqueue, Request, UserJoined};
 use tower::limit::ConcurrencyLimit;
-use tower::{Service, ServiceExt};
+use tower::{Layer, Service, ServiceExt};
 
 /// A path that answers the same thing always, and counts how often it is asked.
 #[derive(Clone)]
@@ -123,42 +125,38 @@ async fn a_path_with_room_for_one_is_asked_for_one_place() {
     }
 }
 
-/// Answers one request, and fails from then on.
-#[derive(Clone)]
-struct Once(Leaf, Leaf);
+/// Faults of this code, none of them yet.
+fn faults(seed: u64, code: Code) -> ChaosLayer<impl Fn() -> Error + Clone> {
+    ChaosLayer::new(seed, move || Cause::new(code, "told so").into())
+}
 
-impl Service<Request> for Once {
-    type Response = Reply<Answer>;
-    type Error = Error;
-    type Future = Ready<Result<Reply<Answer>, Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
-        if self.0.asked() == 0 { self.0.call(request) } else { self.1.call(request) }
-    }
+/// A path that serves until its faults begin: then it is busy.
+fn busy_later() -> (impl Path<Op>, ChaosLayer<impl Fn() -> Error + Clone>) {
+    let busy = faults(1, Code::BUSY).fail(1.0);
+    busy.set_active(false);
+    (busy.layer(Leaf::new(Via::DB, None)), busy)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_query_that_no_path_answers_gets_an_old_answer_within_its_age_and_only_where_that_was_asked_for() {
     let client = |builder: StackBuilder| {
-        let once = Once(Leaf::new(Via::DB, None), Leaf::new(Via::DB, Some(Code::BUSY)));
-        Db::new(builder.over(NO_PATH, once, NO_PATH).stack)
+        let (db, busy) = busy_later();
+        (Db::new(builder.over(NO_PATH, db, NO_PATH).stack), busy)
     };
     let age = Duration::from_secs(30);
     let keeps = || client(StackBuilder::new().stale(age));
-    let queried = keeps();
+    let (queried, busy) = keeps();
     assert_eq!(queried.send(sessions()).await.unwrap().ack, Ack::Committed);
+    busy.set_active(true);
     tokio::time::advance(age).await;
     let old = queried.send(sessions()).await.unwrap();
     assert_eq!((old.via, old.ack), (Via::STALE, Ack::Stale { age }));
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(queried.send(sessions()).await.unwrap_err().cause().code(), Code::BUSY);
 
-    for (client, request) in [(keeps(), joins()), (client(StackBuilder::new()), sessions())] {
+    for ((client, busy), request) in [(keeps(), joins()), (client(StackBuilder::new()), sessions())] {
         client.send(request.clone()).await.unwrap();
+        busy.set_active(true);
         assert!(client.send(request.clone()).await.is_err(), "{}", request.op.spec().name);
     }
 }
@@ -175,10 +173,11 @@ async fn a_query_of_another_time_or_received_from_elsewhere_gets_no_old_answer_a
         (sessions().with_received(Received::now()), false),
     ] {
         for [first, second] in [[sessions(), other.clone()], [other, sessions()]] {
-            let once = Once(Leaf::new(Via::DB, None), Leaf::new(Via::DB, Some(Code::BUSY)));
-            let stack = StackBuilder::new().stale(Duration::from_secs(30)).over(NO_PATH, once, NO_PATH).stack;
+            let (db, busy) = busy_later();
+            let stack = StackBuilder::new().stale(Duration::from_secs(30)).over(NO_PATH, db, NO_PATH).stack;
             let client = Db::new(stack);
             client.send(first).await.unwrap();
+            busy.set_active(true);
             let old = client.send(second.clone()).await.ok().map(|reply| reply.via);
             assert_eq!(old, is_kept.then_some(Via::STALE), "{:?}, {:?}", second.head, second.received());
         }

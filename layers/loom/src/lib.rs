@@ -11,15 +11,23 @@
 mod clock;
 mod hedge;
 mod path_change;
+mod troubles;
+mod waiting;
 
 mod sync {
-    pub(super) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub(super) use loom::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    };
 }
 
 #[path = "../../src/fallback/budget.rs"]
 mod budget;
 #[path = "../../src/breaker/state.rs"]
 mod state;
+#[path = "../../src/breaker/waiters.rs"]
+#[allow(unexpected_cfgs, reason = "features of the other crate")]
+mod waiters;
 #[path = "../../src/breaker/window.rs"]
 mod window;
 

@@ -14,9 +14,12 @@ pub(crate) mod state;
 mod waiters;
 mod window;
 
-/// The atomics of `word` and `window`.
+/// The atomics of `state` and `window`, and the lock of `waiters`.
 mod sync {
-    pub(super) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub(super) use std::sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    };
 }
 
 #[cfg(feature = "balance")]

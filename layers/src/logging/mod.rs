@@ -7,6 +7,12 @@ mod path_change;
 mod rate_limit;
 mod record;
 pub(crate) mod serving_path;
+mod troubles;
+
+/// The atomics of `troubles`.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+}
 
 pub use self::{
     future::LogFuture,

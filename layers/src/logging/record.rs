@@ -3,18 +3,13 @@
 use super::{
     level_callsite::{self, TARGET},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
+    troubles::Troubles,
 };
 use crate::{Class, Failure, Labels};
 use std::{
     error::Error,
     fmt::{self, Display},
-    sync::{
-        Arc,
-        atomic::{
-            AtomicBool,
-            Ordering::{AcqRel, Relaxed},
-        },
-    },
+    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -50,23 +45,21 @@ pub(super) struct LogState {
     loud: Level,
     quiet: Level,
     every: Duration,
-    /// By class; in each pair, failures without and with a time-out.
-    troubles: [[RateLimitedLog; 2]; Class::ALL.len()],
-    /// Whether any failure may still have to be reported. The only thing that a call without a failure reads.
-    troubled: AtomicBool,
+    troubles: Troubles<KINDS>,
+}
+
+/// The kinds of failures that repeat: each class, without and with a time-out.
+const KINDS: usize = 2 * Class::ALL.len();
+
+const fn kind(failure: Failure) -> usize {
+    2 * failure.class as usize + failure.timeout as usize
 }
 
 impl LogState {
-    pub(super) const fn new(tag: &'static str) -> Self {
-        Self {
-            tag,
-            place: Position::Path,
-            loud: Level::WARN,
-            quiet: Level::DEBUG,
-            every: RateLimitedLog::EVERY,
-            troubles: [const { [const { RateLimitedLog::new() }; 2] }; Class::ALL.len()],
-            troubled: AtomicBool::new(false),
-        }
+    pub(super) fn new(tag: &'static str) -> Self {
+        let every = RateLimitedLog::EVERY;
+        let (loud, quiet) = (Level::WARN, Level::DEBUG);
+        Self { tag, place: Position::Path, loud, quiet, every, troubles: Troubles::every(every) }
     }
 
     /// The same settings, and nothing logged yet.
@@ -87,7 +80,7 @@ impl LogState {
 
     pub(super) fn set_interval(&mut self, every: Duration) {
         self.every = every;
-        self.troubles = std::array::from_fn(|_| std::array::from_fn(|_| RateLimitedLog::new().every(every)));
+        self.troubles = Troubles::every(every);
     }
 
     /// Whether this failure is logged loudly.
@@ -98,10 +91,6 @@ impl LogState {
         }
     }
 
-    const fn trouble(&self, failure: Failure) -> &RateLimitedLog {
-        &self.troubles[failure.class as usize][failure.timeout as usize]
-    }
-
     /// Records a failure with this reason. Returns `Some` if it is to be logged loudly.
     fn again(&self, failure: Failure, reason: &dyn Display) -> Option<Suppressed> {
         if !self.is_loud(failure) {
@@ -110,46 +99,21 @@ impl LogState {
             self.look();
             return None;
         }
-        let said = self.trouble(failure).again_with(reason);
-        self.troubled.swap(true, AcqRel);
-        said
+        self.troubles.again(kind(failure), reason)
     }
 
     /// Called for a success or a quiet failure: logs the summary of failures that have stopped.
     #[inline]
     fn look(&self) {
-        if self.troubled.load(Relaxed) {
-            self.rest(RateLimitedLog::over);
-        }
-    }
-
-    /// Logs the failures that no line has reported yet.
-    #[cold]
-    fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
-        for class in Class::ALL {
-            for timeout in [false, true] {
-                let failure = Failure { class, timeout };
-                if let Some(past) = end(self.trouble(failure)) {
-                    self.say(failure, past);
-                }
-            }
-        }
-        let goes_on = || self.troubles.iter().flatten().any(RateLimitedLog::is_going_on);
-        // Cleared only when all failures have stopped, so that concurrent calls share the flag; the second
-        // check catches a failure that is recorded in between.
-        if !goes_on() {
-            self.troubled.swap(false, AcqRel);
-            if goes_on() {
-                self.troubled.swap(true, AcqRel);
-            }
-        }
+        self.troubles.look(|kind, past| self.say(kind, past));
     }
 
     #[cold]
-    fn say(&self, failure: Failure, Summary { unsaid, lasted, .. }: Summary) {
+    fn say(&self, kind: usize, Summary { unsaid, lasted, .. }: Summary) {
         if unsaid == 0 {
             return;
         }
+        let failure = Failure { class: Class::ALL[kind / 2], timeout: !kind.is_multiple_of(2) };
         let (tag, class) = (self.tag, failure.class.as_str());
         let (verb, lasted) = (ended(failure), lasted.as_secs_f64());
         at!(self.loud, class, "{tag} {unsaid} more operations {verb}, in {lasted:.1} s");
@@ -158,7 +122,7 @@ impl LogState {
 
 impl Drop for LogState {
     fn drop(&mut self) {
-        self.rest(RateLimitedLog::finish);
+        self.troubles.finish(|kind, past| self.say(kind, past));
     }
 }
 

@@ -10,13 +10,13 @@ mod outcomes;
 mod probes;
 mod reports;
 
-use crate::support::{Error, Req, Via, read, strict::Strict};
+use crate::support::{Error, Req, Via, chaos, read, silent, strict::Strict};
 use eitherway_layers::{
     Breaker, BreakerLayer, Class, Failure,
     breaker::{Config, Rejected, State},
 };
 use std::{
-    future::{Future, pending, ready},
+    future::{Future, ready},
     sync::{Arc, Mutex},
     time::Duration,
 };

@@ -1,13 +1,9 @@
 //! Promises of `Bulkhead`.
 
-use crate::support::{Error, Req, Via, read, strict::Strict};
+use crate::support::{Error, Req, Via, read, silent, strict::Strict};
 use eitherway_layers::{BulkheadLayer, Class, FallbackError, FallbackExt, bulkhead::Full};
 use proptest::prelude::*;
-use std::{
-    collections::VecDeque,
-    future::{pending, ready},
-    time::Duration,
-};
+use std::{collections::VecDeque, future::ready, time::Duration};
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_eq, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -18,10 +14,6 @@ type Answer = Result<Via, Error>;
 const WAIT: Duration = Duration::from_millis(50);
 const MS: Duration = Duration::from_millis(1);
 
-fn stuck() -> impl Service<Req, Response = Via, Error = Error, Future: Send> + Clone {
-    service_fn(|_: Req| pending::<Answer>())
-}
-
 const fn full(limit: usize, waited: Duration) -> Answer {
     Err(Error::Full(Full::new(limit, waited)))
 }
@@ -29,7 +21,7 @@ const fn full(limit: usize, waited: Duration) -> Answer {
 #[tokio::test(start_paused = true)]
 async fn a_request_without_a_place_is_refused_and_the_service_not_called() {
     let layer = BulkheadLayer::new(2);
-    let mut calls: Vec<_> = (0..2).map(|id| task::spawn(layer.layer(stuck()).oneshot(read(id)))).collect();
+    let mut calls: Vec<_> = (0..2).map(|id| task::spawn(layer.layer(silent()).oneshot(read(id)))).collect();
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
     let (inner, ledger) = Strict::counting(Ok(Via(0)));
     assert_eq!(layer.layer(inner.clone()).oneshot(read(3)).await, full(2, Duration::ZERO));
@@ -42,7 +34,7 @@ async fn a_request_without_a_place_is_refused_and_the_service_not_called() {
 #[tokio::test(start_paused = true)]
 async fn a_request_waits_for_a_place_no_longer_than_the_limit_and_is_woken_for_it() {
     let layer = BulkheadLayer::new(1).wait(WAIT);
-    let mut first = task::spawn(layer.layer(stuck()).oneshot(read(1)));
+    let mut first = task::spawn(layer.layer(silent()).oneshot(read(1)));
     assert_pending!(first.poll());
     let works = || layer.layer(service_fn(|_: Req| ready(Answer::Ok(Via(0))))).oneshot(read(2));
     let (mut second, mut third) = (task::spawn(works()), task::spawn(works()));
@@ -75,7 +67,7 @@ async fn a_place_is_free_when_its_call_has_ended_and_when_a_ready_instance_is_dr
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_has_aged_is_decided_again_by_the_call() {
     let layer = BulkheadLayer::new(1);
-    let mut first = task::spawn(layer.layer(stuck()).oneshot(read(1)));
+    let mut first = task::spawn(layer.layer(silent()).oneshot(read(1)));
     assert_pending!(first.poll());
     let (mut service, mut handle) = mock::spawn_with(|mock| layer.layer(mock.map_err(Error::from)));
     handle.allow(0);
@@ -85,7 +77,7 @@ async fn a_refusal_that_has_aged_is_decided_again_by_the_call() {
     assert_eq!(refused, full(1, Duration::ZERO), "the inner service is not ready");
     assert_eq!(layer.free(), 1);
 
-    let mut first = task::spawn(layer.layer(stuck()).oneshot(read(1)));
+    let mut first = task::spawn(layer.layer(silent()).oneshot(read(1)));
     assert_pending!(first.poll());
     assert!(service.poll_ready().is_ready());
     drop(first);
@@ -96,7 +88,7 @@ async fn a_refusal_that_has_aged_is_decided_again_by_the_call() {
 
 #[tokio::test(start_paused = true)]
 async fn around_a_secondary_it_refuses_what_an_outage_brings_too_much() {
-    let secondary = BulkheadLayer::new(2).wait(WAIT).layer(stuck());
+    let secondary = BulkheadLayer::new(2).wait(WAIT).layer(silent());
     let stack = service_fn(|_: Req| ready(Answer::Err(Error::Of(Class::Backend)))).fallback_to(secondary);
     let mut calls: Vec<_> = (0..5).map(|id| task::spawn(stack.clone().oneshot(read(id)))).collect();
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));

@@ -1,6 +1,6 @@
 //! The contract of every layer with its inner service and with its caller.
 
-use crate::support::{Error, Req, Via, read, strict::Strict};
+use crate::support::{Error, Req, Via, chaos, read, silent, strict::Strict};
 use eitherway_layers::{
     BreakerLayer, BulkheadLayer, Class, FallbackError, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer,
     PathChangeLogLayer, StaleLayer, TimeoutLayer,
@@ -121,13 +121,10 @@ async fn stale_keeps_the_contract() {
     keeps_the_contract(|| StaleLayer::new(crate::stale::All));
 }
 
-#[cfg(feature = "chaos")]
 #[tokio::test]
 async fn chaos_keeps_the_contract() {
-    keeps_the_contract(|| eitherway_layers::ChaosLayer::new(1, || Error::Of(Class::Unknown)));
-    keeps_the_contract(|| {
-        eitherway_layers::ChaosLayer::new(1, || Error::Of(Class::Unknown)).fail(0.4).lose(0.3)
-    });
+    keeps_the_contract(chaos);
+    keeps_the_contract(|| chaos().fail(0.4).lose(0.3));
 }
 
 #[tokio::test]
@@ -204,17 +201,11 @@ async fn hedge_keeps_the_contract_towards_both_services() {
     }
 }
 
-/// Pending once, so that its hedge starts while it runs.
 #[tokio::test]
 async fn a_hedge_drives_the_readiness_of_a_secondary_of_its_own() {
-    let late = tower::service_fn(async |_: Req| {
-        tokio::task::yield_now().await;
-        tokio::task::yield_now().await;
-        std::future::pending::<Result<Via, Error>>().await
-    });
     let (secondary, ledger) = Strict::counting(Ok(Via(1)));
     let at_once = Hedging::new().after(Duration::ZERO).budget(Budget::unlimited());
-    let stack = late.hedge_with(secondary, ByClass::new(), Pace::new(at_once));
+    let stack = silent().hedge_with(secondary, ByClass::new(), Pace::new(at_once));
     for id in 0..3 {
         assert_eq!(stack.clone().oneshot(read(id)).await, Ok::<_, FallbackError<Error, Error>>(Via(1)));
     }

@@ -14,6 +14,16 @@ fn run(name: &str) -> String {
 }
 
 #[test]
+fn no_example_is_longer_than_sixty_lines() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
+    for entry in std::fs::read_dir(examples).unwrap() {
+        let path = entry.unwrap().path();
+        let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+        assert!(lines <= 60, "{}: {lines} lines", path.display());
+    }
+}
+
+#[test]
 fn axum_serves_through_an_outage_of_its_upstream() {
     let output = run("axum");
     let lines: Vec<_> = output.lines().collect();

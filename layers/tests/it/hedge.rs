@@ -6,7 +6,7 @@ mod pace;
 mod readiness;
 mod silence;
 
-use crate::support::{Error, Req, Via, read, strict::Strict};
+use crate::support::{Error, Req, Via, chaos, read, silent, strict::Strict};
 use eitherway_layers::{
     Class, Classify, FallbackError, Hedge, HedgeExt, HedgeLayer,
     fallback::{ByClass, Idempotency},

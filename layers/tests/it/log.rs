@@ -5,23 +5,23 @@ mod path_change;
 mod reports;
 
 use crate::support::{
-    Error, Req, Via,
+    Error, Req, Via, chaos,
     events::{Events, Guard},
-    read, write,
+    read, silent, write,
 };
 use eitherway_layers::{
     Breaker, Class, Elapsed, Failure, LogLayer, PathChangeLogLayer, ServedBy, breaker::Config,
     logging::RateLimitedLog,
 };
 use std::{
-    future::{pending, ready},
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
-use tokio::time::{advance, sleep};
+use tokio::time::advance;
 use tokio_test::{assert_pending, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tracing::Level;
@@ -35,14 +35,9 @@ const LOST: Answer = Err(Error::Of(Class::Unknown));
 /// The log lines of a log of this kind at this level, for one call that takes 5 ms and returns `answer`.
 async fn said(layer: LogLayer, level: Level, answer: Answer) -> Vec<String> {
     let (events, _guard) = Events::catch(level);
-    let inner = service_fn(move |_: Req| {
-        let answer = answer.clone();
-        async {
-            sleep(Duration::from_millis(5)).await;
-            answer
-        }
-    });
-    let _ = layer.layer(inner).oneshot(write(7)).await;
+    let inner = service_fn(move |_: Req| ready(answer.clone()));
+    let late = chaos().delay(1.0, Duration::from_millis(5)).layer(inner);
+    let _ = layer.layer(late).oneshot(write(7)).await;
     events.take()
 }
 
@@ -101,7 +96,7 @@ async fn with_debug_off_warnings_and_errors_still_carry_operation_id_and_time() 
 async fn a_dropped_call_is_logged_as_cancelled() {
     for layer in [path(), last()] {
         let (events, _guard) = Events::catch(Level::DEBUG);
-        let mut call = task::spawn(layer.layer(service_fn(|_: Req| pending::<Answer>())).oneshot(read(3)));
+        let mut call = task::spawn(layer.layer(silent()).oneshot(read(3)));
         assert_pending!(call.poll());
         advance(Duration::from_millis(4)).await;
         drop(call);

@@ -9,7 +9,6 @@ mod body;
 mod breaker;
 mod breaker_model;
 mod bulkhead;
-#[cfg(feature = "chaos")]
 mod chaos;
 mod contract;
 mod examples;

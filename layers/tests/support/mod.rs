@@ -4,8 +4,11 @@
 pub mod events;
 pub mod strict;
 
-use eitherway_layers::{Class, Classify, Elapsed, Label, ServedBy, breaker::Rejected, bulkhead::Full};
-use std::fmt;
+use eitherway_layers::{
+    ChaosLayer, Class, Classify, Elapsed, Label, ServedBy, breaker::Rejected, bulkhead::Full,
+};
+use std::{fmt, future::ready};
+use tower::{Layer, Service, service_fn};
 
 /// A request with an id and a choice of two operations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,6 +99,16 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// No faults until they are set; a call that fails leaves it unknown what happened.
+pub fn chaos() -> ChaosLayer<fn() -> Error> {
+    ChaosLayer::new(1, (|| Error::Of(Class::Unknown)) as fn() -> Error)
+}
+
+/// Answers no call.
+pub fn silent() -> impl Service<Req, Response = Via, Error = Error, Future: Send> + Clone + Send + Sync {
+    chaos().hang(1.0).layer(service_fn(|_: Req| ready(Ok(Via(0)))))
+}
 
 /// The error of tower's mock when it is told to fail.
 impl From<tower::BoxError> for Error {

@@ -7,30 +7,18 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn a_path_that_never_answers_costs_a_hedge_and_no_more_than_its_time_out_without_one() {
-    #[derive(Clone)]
-    struct Mute;
-    impl Service<Request> for Mute {
-        type Response = Reply<Answer>;
-        type Error = Error;
-        type Future = std::future::Pending<Result<Reply<Answer>, Error>>;
-        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
-            Poll::Ready(Ok(()))
-        }
-        fn call(&mut self, _: Request) -> Self::Future {
-            std::future::pending()
-        }
-    }
+    let mute = || faults(1, Code::UNANSWERED).hang(1.0).layer(Leaf::new(Via::NATS, None));
     let db = || Leaf::new(Via::DB, None);
     for request in [joins(), sessions()] {
         let start = tokio::time::Instant::now();
-        let client = Db::new(StackBuilder::new().over(Some(Mute), db(), NO_PATH).stack);
+        let client = Db::new(StackBuilder::new().over(Some(mute()), db(), NO_PATH).stack);
         assert_eq!(client.send(request).await.unwrap().via, Via::DB);
         assert_eq!(start.elapsed().as_millis(), 15);
     }
 
     // The database is silent too: the outbox.
     let start = tokio::time::Instant::now();
-    let built = StackBuilder::new().over(Some(Mute), Mute, Some(Leaf::new(Via::OUTBOX, None)));
+    let built = StackBuilder::new().over(Some(mute()), mute(), Some(Leaf::new(Via::OUTBOX, None)));
     let (client, hedges) = (Db::new(built.stack), built.hedges);
     assert_eq!(client.send(joins()).await.unwrap().via, Via::OUTBOX);
     assert_eq!(start.elapsed().as_millis(), 90);
@@ -39,7 +27,7 @@ async fn a_path_that_never_answers_costs_a_hedge_and_no_more_than_its_time_out_w
     // The database says that it cannot: NATS, which answers nothing, is not waited for, and the operation may take effect.
     let start = tokio::time::Instant::now();
     let locked = Leaf::new(Via::DB, Some(Code::BUSY));
-    let client = Db::new(StackBuilder::new().over(Some(Mute), locked, NO_PATH).stack);
+    let client = Db::new(StackBuilder::new().over(Some(mute()), locked, NO_PATH).stack);
     let error = client.send(sessions()).await.unwrap_err();
     assert_eq!(start.elapsed().as_millis(), 100);
     assert_eq!((error.class(), error.fallback().unwrap().code()), (Class::Unknown, Code::BUSY));
@@ -73,10 +61,10 @@ async fn a_path_that_never_answers_costs_a_hedge_and_no_more_than_its_time_out_w
 
     let without = StackBuilder::new().hedging(Hedging::off()).db_timeout(Duration::from_secs(5));
     let start = tokio::time::Instant::now();
-    let client = Db::new(without.over(Some(Mute), db(), NO_PATH).stack);
+    let client = Db::new(without.over(Some(mute()), db(), NO_PATH).stack);
     assert_eq!(client.send(joins()).await.unwrap().via, Via::DB);
     assert_eq!(start.elapsed().as_secs(), 2);
-    let client = Db::new(without.over(Some(Mute), Mute, NO_PATH).stack);
+    let client = Db::new(without.over(Some(mute()), mute(), NO_PATH).stack);
     let error = client.send(joins()).await.unwrap_err();
     assert_eq!(start.elapsed().as_secs(), 2 + 2 + 5);
     assert!(error.is_timeout() && error.request().is_some());

@@ -85,6 +85,11 @@ const HALF: Option<Bar> = Some(Bar::Share(0.5));
 /// For a peer that does not allocate.
 const NEAR: Option<Bar> = Some(Bar::Over(30.0));
 
+/// A hedge that never comes to anything: no timer and no clock.
+const HEDGE_READY: Option<Bar> = Some(Bar::Over(3.0));
+/// A hedge that is prepared: a clock, a timer, and the record of the answer.
+const HEDGE_WAITS: Option<Bar> = Some(Bar::Over(200.0));
+
 const STACK: &[Row] = &[
     stack("timeout", "1 timeout", None),
     stack("+ breaker", "2 breaker", None),
@@ -141,6 +146,15 @@ const PEERS: &[Row] = &[
         ("alone", "peer tower-resilience fallback"),
         HALF,
     ),
+    peer("hedge, answered at once", ("alone", "hedge"), "fallback", ("alone", "fallback"), HEDGE_READY),
+    peer(
+        "hedge, waiting once",
+        ("pending once", "hedge"),
+        "bare service",
+        ("pending once", "bare"),
+        HEDGE_WAITS,
+    ),
+    peer("hedge, again", ("pending once", "hedge"), "tower", ("pending once", "peer tower hedge"), None),
     peer(
         "error, then fallback",
         ("outage", "primary fails, fallback"),

@@ -4,10 +4,7 @@ use super::*;
 
 /// Takes a second for every answer.
 fn takes_a_second() -> impl Service<Req, Response = Via, Error = Error, Future: Send> + Clone {
-    service_fn(async |_: Req| {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok(Via(0))
-    })
+    chaos().delay(1.0, Duration::from_secs(1)).layer(answers(Ok(Via(0))))
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,7 +244,7 @@ async fn a_panic_of_the_service_is_a_failure_and_a_panic_of_its_caller_is_not() 
     assert!(tokio::spawn(breaker.clone().oneshot(read(1))).await.unwrap_err().is_panic());
     assert_eq!(breaker.handle().state(), State::Open);
 
-    let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), config().consecutive_failures(1));
+    let breaker = Breaker::new(silent(), config().consecutive_failures(1));
     let mut caller = breaker.clone();
     let task = tokio::spawn(async move {
         let mut call = task::spawn(caller.call(read(1)));

@@ -5,8 +5,7 @@ use super::*;
 /// Sends one request to a primary that takes this long; the secondary never answers.
 async fn takes(pace: &Pace, time: Duration) {
     let primary = After::new(time, Ok(Via(0)));
-    let never = service_fn(|_: Req| pending::<Answer>());
-    assert_eq!(hedged(primary.service(), never, pace).oneshot(read(1)).await, Ok(Via(0)));
+    assert_eq!(hedged(primary.service(), silent(), pace).oneshot(read(1)).await, Ok(Via(0)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,8 +41,7 @@ async fn a_primary_that_never_waits_is_not_measured() {
 async fn hedges_of(pace: &Pace, requests: usize, answer: Answer) -> u64 {
     let before = pace.counts().started;
     let primary = After::new(30 * MS, answer);
-    let never = service_fn(|_: Req| pending::<Answer>());
-    let stack = hedged(primary.service(), never, pace);
+    let stack = hedged(primary.service(), silent(), pace);
     let mut calls = tokio::task::JoinSet::new();
     for _ in 0..requests {
         sleep(3 * MS).await;
@@ -78,8 +76,7 @@ async fn a_primary_that_answers_is_hedged_no_more_often_than_the_budget_allows()
 async fn what_is_saved_up_is_spent_in_an_idle_hour_no_more_than_the_most() {
     let pace = Pace::new(Config::new().after(DELAY).charge_silence().budget(Budget::new(1.0, 10, 7)));
     sleep(Duration::from_secs(3600)).await;
-    let slow = service_fn(|_: Req| pending::<Answer>());
-    let stack = hedged(slow, After::new(MS, Ok(Via(1))).service(), &pace);
+    let stack = hedged(silent(), After::new(MS, Ok(Via(1))).service(), &pace);
     let mut calls: Vec<_> = (0..20).map(|id| task::spawn(stack.clone().oneshot(read(id)))).collect();
     calls.iter_mut().for_each(|call| assert_pending!(call.poll()));
     advance(DELAY).await;
@@ -91,9 +88,11 @@ async fn what_is_saved_up_is_spent_in_an_idle_hour_no_more_than_the_most() {
 async fn a_request_that_is_overdue_is_hedged_whatever_the_budget_says() {
     let config = Config::new().after(DELAY).charge_silence().budget(Budget::new(0.0, 0, 0));
     let pace = Pace::new(config.overdue(DELAY * 5));
-    let slow = service_fn(|_: Req| pending::<Answer>());
     let start = Instant::now();
-    assert_eq!(hedged(slow, After::new(MS, Ok(Via(1))).service(), &pace).oneshot(read(1)).await, Ok(Via(1)));
+    assert_eq!(
+        hedged(silent(), After::new(MS, Ok(Via(1))).service(), &pace).oneshot(read(1)).await,
+        Ok(Via(1))
+    );
     assert_eq!(start.elapsed(), DELAY * 5 + MS);
     assert_eq!((pace.counts().overdue, pace.counts().started), (1, 1));
 }
@@ -114,8 +113,7 @@ async fn times_of_any_length_are_allowed() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_denied_is_hedged_later_when_the_account_allows_it() {
     let pace = Pace::new(Config::new().after(DELAY).charge_silence().budget(Budget::new(0.0, 1, 1)));
-    let slow = service_fn(|_: Req| pending::<Answer>());
-    let stack = hedged(slow, After::new(MS, Ok(Via(1))).service(), &pace);
+    let stack = hedged(silent(), After::new(MS, Ok(Via(1))).service(), &pace);
     let start = Instant::now();
     let (first, second) = tokio::join!(stack.clone().oneshot(read(1)), stack.clone().oneshot(read(2)));
     assert_eq!((first, second), (Ok(Via(1)), Ok(Via(1))));

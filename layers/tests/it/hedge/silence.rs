@@ -1,29 +1,11 @@
 //! A primary that answers no request.
 
 use super::*;
-use eitherway_layers::{Breaker, Timeout, breaker, breaker::State};
+use eitherway_layers::{Breaker, ChaosLayer, Timeout, breaker, breaker::State};
 
-/// Answers every request, or none.
-#[derive(Clone, Default)]
-struct Switched(Arc<Mutex<Option<Answer>>>);
-
-impl Switched {
-    fn set(&self, answer: Option<Answer>) {
-        *self.0.lock().unwrap() = answer;
-    }
-    fn service(&self) -> impl Service<Req, Response = Via, Error = Error, Future: Send> + Clone + use<> {
-        let answer = Arc::clone(&self.0);
-        service_fn(move |_: Req| {
-            let answer = answer.lock().unwrap().clone();
-            async move {
-                sleep(MS).await;
-                match answer {
-                    Some(answer) => answer,
-                    None => pending().await,
-                }
-            }
-        })
-    }
+/// Every request hangs, until it is told to stop.
+fn hangs() -> ChaosLayer<fn() -> Error> {
+    chaos().hang(1.0)
 }
 
 fn local() -> impl Service<Req, Response = Via, Error = Error, Future: Send> + Clone {
@@ -36,11 +18,12 @@ fn circuit() -> breaker::Config {
     breaker::Config::new().back_off(BACK_OFF, BACK_OFF * 8).jitter(0.0)
 }
 
-/// A circuit over a primary, hedged after [`DELAY`].
+/// A circuit over a primary with these faults that gives this answer otherwise, hedged after [`DELAY`].
 fn behind_a_circuit(
-    primary: &Switched,
-) -> (impl Service<Req, Response = Via, Error = Both> + Clone, breaker::Handle, Pace) {
-    let breaker = Breaker::new(primary.service(), circuit());
+    faults: &ChaosLayer<fn() -> Error>,
+    answer: Answer,
+) -> (impl Service<Req, Response = Via, Error = Both> + Clone + use<>, breaker::Handle, Pace) {
+    let breaker = Breaker::new(faults.layer(After::new(MS, answer).service()), circuit());
     let handle = breaker.handle();
     let pace = Pace::new(Config::new().after(DELAY)).with_circuit(handle.clone());
     (hedged(breaker, local(), &pace), handle, pace)
@@ -62,8 +45,7 @@ async fn until_open(
 
 #[tokio::test(start_paused = true)]
 async fn a_primary_that_answers_nobody_is_hedged_for_free_and_then_its_circuit_opens() {
-    let primary = Switched::default();
-    let (stack, handle, pace) = behind_a_circuit(&primary);
+    let (stack, handle, pace) = behind_a_circuit(&hangs(), Ok(Via(0)));
     let sent = until_open(&stack, &handle).await;
     assert_eq!(sent, 5, "21 ms each: five in a row, and 100 ms");
     let counts = pace.counts();
@@ -75,8 +57,7 @@ async fn a_primary_that_answers_nobody_is_hedged_for_free_and_then_its_circuit_o
 
 #[tokio::test(start_paused = true)]
 async fn five_that_lose_at_once_are_no_silence_yet() {
-    let primary = Switched::default();
-    let (stack, handle, pace) = behind_a_circuit(&primary);
+    let (stack, handle, pace) = behind_a_circuit(&hangs(), Ok(Via(0)));
     let calls: Vec<_> = (0..20).map(|id| stack.clone().oneshot(read(id))).collect();
     let mut calls: Vec<_> = calls.into_iter().map(task::spawn).collect();
     for wait in [Duration::ZERO, DELAY, MS] {
@@ -90,33 +71,32 @@ async fn five_that_lose_at_once_are_no_silence_yet() {
 #[tokio::test(start_paused = true)]
 async fn any_answer_of_the_primary_ends_the_silence_also_an_error_that_it_gives() {
     for alive in [Ok(Via(0)), Err(Error::Of(Class::Backend)), Err(Error::Of(Class::Rejected))] {
-        let primary = Switched::default();
-        let (stack, handle, pace) = behind_a_circuit(&primary);
+        let faults = hangs();
+        let (stack, handle, pace) = behind_a_circuit(&faults, alive.clone());
         for _ in 0..4 {
             stack.clone().oneshot(read(1)).await.unwrap();
         }
-        primary.set(Some(alive.clone()));
+        faults.set_active(false);
         let _ = stack.clone().oneshot(read(1)).await;
-        primary.set(None);
+        faults.set_active(true);
         assert_eq!(until_open(&stack, &handle).await, 5, "{alive:?}");
         assert_eq!(pace.counts().silences, 1);
     }
     // Calls that were never carried and calls without an answer say nothing.
-    let primary = Switched::default();
-    let (stack, handle, _) = behind_a_circuit(&primary);
+    let faults = hangs();
+    let (stack, handle, _) = behind_a_circuit(&faults, Err(Error::Of(Class::NotSent)));
     for _ in 0..4 {
         stack.clone().oneshot(read(1)).await.unwrap();
     }
-    primary.set(Some(Err(Error::Of(Class::NotSent))));
+    faults.set_active(false);
     stack.clone().oneshot(read(1)).await.unwrap();
-    primary.set(None);
+    faults.set_active(true);
     assert_eq!(until_open(&stack, &handle).await, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_that_is_heard_keeps_the_circuit_closed_and_closes_one_that_silence_opened() {
-    let primary = Switched::default();
-    let (stack, handle, pace) = behind_a_circuit(&primary);
+    let (stack, handle, pace) = behind_a_circuit(&hangs(), Ok(Via(0)));
     for _ in 0..50 {
         assert_eq!(stack.clone().oneshot(read(1)).await, Ok(Via(1)));
         pace.heard();
@@ -138,9 +118,8 @@ async fn a_late_answer_that_is_heard_keeps_the_circuit_closed_and_closes_one_tha
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_looked_for_in_the_last_moment_and_not_since_the_request_began() {
-    let primary = Switched::default();
     let pace = Pace::new(Config::new().after(DELAY).budget(Budget::new(0.0, 0, 0)));
-    let stack = hedged(primary.service(), local(), &pace);
+    let stack = hedged(silent(), local(), &pace);
     let start = Instant::now();
     let mut waits = task::spawn(stack.clone().oneshot(read(1)));
     assert_pending!(waits.poll());
@@ -154,8 +133,8 @@ async fn silence_is_looked_for_in_the_last_moment_and_not_since_the_request_bega
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_is_late_opens_the_circuit_again_so_that_only_one_caller_pays_for_it() {
-    let primary = Switched::default();
-    let (stack, handle, _) = behind_a_circuit(&primary);
+    let faults = hangs();
+    let (stack, handle, _) = behind_a_circuit(&faults, Ok(Via(0)));
     until_open(&stack, &handle).await;
     advance(BACK_OFF).await;
     let mut waited = 0;
@@ -166,7 +145,7 @@ async fn a_probe_that_is_late_opens_the_circuit_again_so_that_only_one_caller_pa
     }
     assert_eq!((waited, handle.state()), (1, State::Open));
     // And it closes by a probe that is answered.
-    primary.set(Some(Ok(Via(0))));
+    faults.set_active(false);
     advance(BACK_OFF * 2).await;
     assert_eq!(stack.oneshot(read(1)).await, Ok(Via(0)));
     assert_eq!(handle.state(), State::Closed);
@@ -175,32 +154,30 @@ async fn a_probe_that_is_late_opens_the_circuit_again_so_that_only_one_caller_pa
 #[tokio::test(start_paused = true)]
 async fn the_loser_counts_in_no_breaker_however_slow_it_was() {
     let slow_at_once = breaker::Config::new().consecutive_failures(1).slow_after(MS).slow_drops_fail();
-    let never = service_fn(|_: Req| pending::<Answer>());
-    let breaker = Breaker::new(never, slow_at_once.clone());
+    let breaker = Breaker::new(silent(), slow_at_once.clone());
     let handle = breaker.handle();
     assert_eq!(hedged(breaker, local(), &always()).oneshot(read(1)).await, Ok(Via(1)));
     assert_eq!(handle.state(), State::Closed, "the primary lost");
 
-    let breaker = Breaker::new(never, slow_at_once.clone());
+    let breaker = Breaker::new(silent(), slow_at_once.clone());
     let handle = breaker.handle();
     let slow = After::new(DELAY * 2, Ok(Via(0))).service();
     assert_eq!(hedged(slow, breaker, &always()).oneshot(read(1)).await, Ok(Via(0)));
     assert_eq!(handle.state(), State::Closed, "the secondary lost");
 
     // One that the caller gives up counts as before.
-    let breaker = Breaker::new(never, slow_at_once);
+    let breaker = Breaker::new(silent(), slow_at_once);
     let handle = breaker.handle();
-    let both = hedged(breaker, never, &always()).map_err(|_| Error::Of(Class::Unknown));
+    let both = hedged(breaker, silent(), &always()).map_err(|_| Error::Of(Class::Unknown));
     assert!(Timeout::new(both, DELAY * 2).oneshot(read(1)).await.is_err());
     assert_eq!(handle.state(), State::Open);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outer_hedge_hurries_while_its_primary_is_silent_and_looks_again_once_in_a_while() {
-    let primary = Switched::default();
     let config = Config::new().after(DELAY * 4).while_silent(10 * MS).silent_after(5, 100 * MS);
     let pace = Pace::new(config);
-    let stack = hedged(primary.service(), local(), &pace);
+    let stack = hedged(silent(), local(), &pace);
     let took = async || {
         let start = Instant::now();
         let via = stack.clone().oneshot(read(1)).await.unwrap();
@@ -266,15 +243,8 @@ async fn given_up(
     others: bool,
 ) -> (Result<Via, Both>, Duration) {
     let pace = by.pace.clone();
-    let primary = service_fn(move |_: Req| async move {
-        match primary {
-            Some(after) => {
-                sleep(MS * after as u32).await;
-                Ok(Via(0))
-            }
-            None => pending().await,
-        }
-    });
+    let faults = chaos().hang(if primary.is_none() { 1.0 } else { 0.0 });
+    let primary = faults.layer(After::new(MS * primary.unwrap_or(0) as u32, Ok(Via(0))).service());
     let failing = After::new(MS * secondary as u32, Err(Error::Of(Class::Backend))).service();
     let stack = primary.hedge_with(failing, ByClass::new(), by);
     let start = Instant::now();
@@ -335,7 +305,7 @@ async fn the_patience_with_a_primary_begins_again_when_it_has_answered_another_r
 
 #[tokio::test(start_paused = true)]
 async fn a_primary_that_needs_what_the_hedge_has_failed_for_is_given_up_when_the_patience_is_over() {
-    let breaker = Breaker::new(service_fn(|_: Req| pending::<Answer>()), circuit());
+    let breaker = Breaker::new(silent(), circuit());
     let pace = Pace::new(Config::new().after(DELAY).patience(MS * 200)).with_circuit(breaker.handle());
     let by = || GivesUp { pace: pace.clone(), concerns_both: true };
     for (primary, secondary, result, took) in [
