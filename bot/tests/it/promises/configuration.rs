@@ -11,7 +11,7 @@ use crate::support::*;
 const SECRET: &str = "hunter2";
 
 /// Every command, with what it needs to be understood.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 16] = [
     &["up", "--chat", "jsonl:-"],
     &["serve"],
     &["bot", "--chat", "jsonl:-"],
@@ -19,6 +19,10 @@ const COMMANDS: [&[&str]; 12] = [
     &["stats"],
     &["recent"],
     &["tell", "alice", "hi"],
+    &["seen", "alice"],
+    &["leaderboard"],
+    &["quote"],
+    &["inbox", "alice"],
     &["outbox"],
     &["verify"],
     &["dead"],
