@@ -108,7 +108,7 @@ const LAST: Duration = Duration::from_secs(15);
 struct Shared {
     writes: mpsc::Sender<Item>,
     reader: Arc<dyn Reader>,
-    repeats: Duplicates,
+    duplicates: Duplicates,
     future_tolerance: Duration,
     /// The most bytes of a list.
     answer_bytes: usize,
@@ -119,7 +119,8 @@ struct Shared {
     folding: Option<bool>,
     database: String,
     shown: String,
-    /// Ends with the last clone, and with it the retention task.
+    /// Ends retention and folding when it is closed, or with the last clone.
+    ended: CancellationToken,
     _running: DropGuard,
 }
 
@@ -194,13 +195,13 @@ impl<O: Persist> SqlService<O> {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
             Folds::new(O::FOLDS, Arc::new(ByTheWriter { reader, writes }))
         });
-        let repeats = Duplicates::new(O::SPECS.len());
+        let duplicates = Duplicates::new(O::SPECS.len());
         // What cannot be read now is looked for again before anything is removed.
         let loaded = keeper.load(&*reader).await;
         if parts.options.trust_clock {
             keeper.trust();
         }
-        let run = crate::store::writer::run(backend, repeats.clone(), folds.appended.clone(), queue);
+        let run = crate::store::writer::run(backend, duplicates.clone(), folds.appended.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
         // One that runs for long does what others have left: a command that asks or sends one thing does not.
@@ -218,7 +219,7 @@ impl<O: Persist> SqlService<O> {
         let shared = Shared {
             writes,
             reader,
-            repeats,
+            duplicates,
             future_tolerance: parts.options.future_tolerance,
             answer_bytes: parts.options.answer_bytes,
             past_tolerance: parts.options.past_tolerance,
@@ -227,6 +228,7 @@ impl<O: Persist> SqlService<O> {
             folding: parts.options.folding.map(|_| left),
             database: parts.database,
             shown: parts.shown,
+            ended: ended.clone(),
             _running: ended.drop_guard(),
         };
         Self { shared: Arc::new(shared), operation: PhantomData }
@@ -267,7 +269,7 @@ impl<O: Persist> SqlService<O> {
     /// of what was served another way, as a redelivery, or as a client's second try. Counted since this was opened.
     #[must_use]
     pub fn repeated(&self, index: usize) -> u64 {
-        self.shared.repeats.of(index)
+        self.shared.duplicates.of(index)
     }
 
     /// A pool of connections that can only read, for queries of one's own, if the database is SQLite.
@@ -337,6 +339,7 @@ impl<O: Persist> SqlService<O> {
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
     /// refused. If no other process has it open, all of it is in the one file then, and what was appended is folded there.
     pub async fn close(&self) {
+        self.shared.ended.cancel();
         if let Some(left) = self.shared.folding {
             let _ = tokio::time::timeout(FOLDING, self.shared.folds.end(left)).await;
         }
