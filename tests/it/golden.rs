@@ -33,6 +33,29 @@ fn operations() -> Vec<(&'static str, Op)> {
         result: "error".into(),
         error: Some("no such list".into()),
     };
+    let tell = |privately| Tell {
+        sender: "bob".into(),
+        username: alice(),
+        content: "the door is open".into(),
+        privately,
+    };
+    let search = SearchChat {
+        username: Some(alice()),
+        containing: Some("hi".into()),
+        since: 1_700_000_000,
+        limit: 20,
+    };
+    let quote = QuoteAdd {
+        username: alice(),
+        message: "it works on \"my\" machine".into(),
+        added_by: Some("bob".into()),
+    };
+    let kv_set = |key: &str, ttl_seconds| KvSet {
+        plugin_name: "trivia".into(),
+        key: key.into(),
+        value: serde_json::json!({"b": [1, 2.5, null], "a": "☃"}),
+        ttl_seconds,
+    };
     vec![
         ("user_joined", UserJoined { username: alice() }.into()),
         ("message_log", MessageLog { username: alice(), message: "\"hi\" \\ ☃ 💥 \u{7f}\n".into() }.into()),
@@ -61,6 +84,24 @@ fn operations() -> Vec<(&'static str, Op)> {
         ("user_stats_unknown", GetUserStats { username: "nobody".into() }.into()),
         ("channel_stats", GetChannelStats {}.into()),
         ("user_count_history", UserCountHistory { hours: 8784 }.into()),
+        ("seen", GetSeen { username: alice() }.into()),
+        ("seen_unknown", GetSeen { username: "nobody".into() }.into()),
+        ("leaderboard", GetLeaderboard { since: 1_700_000_000, limit: 10 }.into()),
+        ("chat", search.into()),
+        ("tell", tell(true).into()),
+        ("tell_in_the_channel", tell(false).into()),
+        ("tells", GetTells { sender: None, username: Some(alice()), limit: 50 }.into()),
+        ("tells_of_a_sender", GetTells { sender: Some("bob".into()), username: None, limit: 1 }.into()),
+        ("tell_undo", TellUndo { sender: "bob".into(), message_id: 4 }.into()),
+        ("quote_add", quote.into()),
+        ("quote", GetQuote { username: Some(alice()), place: 7, ..GetQuote::default() }.into()),
+        ("quote_unknown", GetQuote { id: Some(99), ..GetQuote::default() }.into()),
+        ("kv_set", kv_set("round", None).into()),
+        ("kv_set_for_a_while", kv_set("rest", Some(60)).into()),
+        ("kv_get", KvGet { plugin_name: "trivia".into(), key: "round".into() }.into()),
+        ("kv_get_unknown", KvGet { plugin_name: "trivia".into(), key: "rest".into() }.into()),
+        ("kv_list", KvList { plugin_name: "trivia".into(), prefix: "r".into(), limit: 1000 }.into()),
+        ("kv_delete", KvDelete { plugin_name: "trivia".into(), key: "round".into() }.into()),
     ]
 }
 

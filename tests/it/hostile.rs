@@ -31,7 +31,7 @@ impl World {
 /// A message that every service must serve, for each operation.
 fn good(spec: &Spec) -> &'static str {
     match spec.name {
-        "user_joined" | "user_left" | "user_stats" => r#"{"username":"good"}"#,
+        "user_joined" | "user_left" | "user_stats" | "seen" | "tells" | "quote" => r#"{"username":"good"}"#,
         "message_log" => r#"{"username":"good","message":"hi"}"#,
         "user_count" | "high_water" => r#"{"chat_count":1,"connected_count":2}"#,
         "status_update" => r#"{"status":"online"}"#,
@@ -40,6 +40,12 @@ fn good(spec: &Spec) -> &'static str {
         "outbound_mark_sent" => r#"{"message_id":1}"#,
         "outbound_mark_failed" => r#"{"message_id":1,"error":"gone","permanent":false}"#,
         "outbound_get" | "recent_chat" | "channel_stats" | "user_count_history" | "open_sessions" => "{}",
+        "tell" => r#"{"sender":"good","username":"better","content":"hi"}"#,
+        "tell_undo" => r#"{"sender":"good","message_id":1}"#,
+        "quote_add" => r#"{"username":"good","message":"hi"}"#,
+        "kv_set" => r#"{"plugin_name":"good","key":"a","value":1}"#,
+        "leaderboard" | "chat" => "{}",
+        "kv_get" | "kv_delete" | "kv_list" => r#"{"plugin_name":"good","key":"a"}"#,
         other => panic!("give {other} a good message here"),
     }
 }
@@ -173,6 +179,24 @@ async fn wrong_values_are_refused_field_by_field() {
         ("user_stats", json!({"username": "a\0b"})),
         ("user_count_history", json!({"hours": -24})),
         ("user_count_history", json!({"hours": 1_000_000})),
+        ("seen", json!({})),
+        ("leaderboard", json!({"limit": 101})),
+        ("chat", json!({"since": -1})),
+        ("chat", json!({"containing": ""})),
+        ("tell", json!({"username": "alice", "content": "hi"})),
+        ("tell", json!({"sender": "bob", "username": "alice", "content": "x".repeat(5000)})),
+        ("tell_undo", json!({"sender": "bob"})),
+        ("tells", json!({})),
+        ("tells", json!({"sender": "bob", "limit": 101})),
+        ("quote_add", json!({"username": "alice", "message": ""})),
+        ("quote", json!({"place": -1})),
+        ("kv_set", json!({"plugin_name": "p", "key": "k"})),
+        ("kv_set", json!({"plugin_name": "p", "key": "k", "value": {"a": ["\u{0}"]}})),
+        ("kv_set", json!({"plugin_name": "p", "key": "k", "value": "x".repeat(70_000)})),
+        ("kv_set", json!({"plugin_name": "p", "key": "k", "value": 1, "ttl_seconds": -1})),
+        ("kv_get", json!({"plugin_name": "", "key": "k"})),
+        ("kv_list", json!({"plugin_name": "p", "limit": 1001})),
+        ("kv_delete", json!({"plugin_name": "p", "key": "x".repeat(129)})),
     ];
     for (name, payload) in refused {
         let spec = Op::SPECS.iter().find(|spec| spec.name == name).unwrap();

@@ -13,6 +13,7 @@ mod notices;
 mod operations;
 mod order_free;
 mod outages;
+mod people;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

@@ -11,7 +11,7 @@ use crate::support::*;
 use eitherway::operation::Persist;
 use eitherway::sql::{DeadLetter, Finding, Retention};
 use eitherway::{Cause, Code, Db, clock};
-use rosey::op::{Op, PmCommand, StatusUpdate};
+use rosey::op::{Op, PmCommand, QuoteAdd, StatusUpdate, Tell};
 use tokio::task::JoinSet;
 
 /// 2023-11-14 22:13:20
@@ -61,6 +61,20 @@ async fn full() -> DbFile {
     at(73).outbound_mark_failed(3, "gone", true).await.unwrap();
     at(74).outbound_mark_failed(4, "gone", true).await.unwrap();
     at(75).outbound_mark_sent(4).await.unwrap();
+    let tell = |content: &str| Tell {
+        sender: "bob".into(),
+        username: "poet".into(),
+        content: content.into(),
+        privately: false,
+    };
+    assert_eq!(at(76).tell(tell("hi")).await.unwrap(), 7);
+    assert_eq!(at(77).tell(tell("ho")).await.unwrap(), 8);
+    assert!(at(78).tell_undo("bob", 8).await.unwrap());
+    let quote = QuoteAdd { username: "poet".into(), message: "a line".into(), added_by: None };
+    at(79).quote_add(quote).await.unwrap();
+    at(80).kv_set("quiz", "round", 7.into(), None).await.unwrap();
+    at(81).kv_set("quiz", "gone", 7.into(), Some(5)).await.unwrap();
+    assert!(at(82).kv_delete("quiz", "gone").await.unwrap());
     // a lease that ended without a word
     assert_eq!(db.outbound_channel_messages(5).await.unwrap().len(), 1);
     file.execute("UPDATE outbound_messages SET lease_until = 1700000080000 WHERE lease_id IS NOT NULL").await;

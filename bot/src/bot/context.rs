@@ -8,6 +8,7 @@ use tokio::sync::OnceCell;
 use tracing::warn;
 
 use super::chat::ChatSender;
+use super::commands::config::Commands;
 use super::deliveries::Deliveries;
 use super::event::Event;
 use super::failure_logs::{FailureKind, FailureLogs};
@@ -31,6 +32,7 @@ struct Inner<S> {
     deliveries: Deliveries,
     troubles: FailureLogs,
     identity: Identity,
+    commands: Option<Commands>,
     last_heartbeat: OnceCell<Option<i64>>,
 }
 
@@ -56,6 +58,7 @@ impl<S> Context<S> {
         db: Db<S>,
         sender: Arc<dyn ChatSender>,
         identity: Identity,
+        commands: Option<Commands>,
         progress: Arc<Progress>,
     ) -> Self {
         let inner = Inner {
@@ -66,6 +69,7 @@ impl<S> Context<S> {
             deliveries: Deliveries::default(),
             troubles: FailureLogs::default(),
             identity,
+            commands,
             last_heartbeat: OnceCell::new(),
         };
         Self { inner: Arc::new(inner) }
@@ -98,6 +102,11 @@ impl<S> Context<S> {
     /// The identity of the bot.
     pub fn identity(&self) -> &Identity {
         &self.inner.identity
+    }
+
+    /// The commands that the bot takes, if it takes any.
+    pub(super) fn commands(&self) -> Option<&Commands> {
+        self.inner.commands.as_ref()
     }
 
     /// The bot's counters.

@@ -9,14 +9,19 @@
 //! message is claimed only when it may be sent: none waits longer than its claim, and no event waits for a message. Whose
 //! messages have to wait is remembered until the next poll.
 
+use std::borrow::Cow;
+
 use eitherway_layers::{Class, Classify};
 use tracing::{debug, warn};
 
+use super::commands::config::Commands;
+use super::commands::names::folded;
 use super::context::{Context, brief};
 use super::deliveries::{Action, MOST_MARKS};
 use super::failure_logs::FailureKind;
 use crate::op::{Error, Op, OutboundMessage, RoseyClient};
 use eitherway::client::Stack;
+use eitherway::clock;
 
 /// Messages per claim. They are sent and marked one after another, and all of that must fit into the lease of
 /// 30 s, even if every mark takes the 2 s of a path that does not answer.
@@ -35,13 +40,26 @@ impl<S: Stack<Op>> Context<S> {
         if has_rate && turn.is_err() {
             return self.deliveries().wait(user);
         }
+        // What was left for a user waits under the name without upper case.
+        let folded = user.map(folded).filter(|folded| Some(folded.as_str()) != user);
+        if let Some(folded) = folded.filter(|_| self.commands().is_some())
+            && !self.deliver_of(Some(&folded), user).await
+        {
+            return;
+        }
+        self.deliver_of(user, user).await;
+    }
+
+    /// Delivers what waits under this name to `user`. Returns whether that is all.
+    async fn deliver_of(&self, name: Option<&str>, user: Option<&str>) -> bool {
         for _ in 0..ROUNDS {
             let claim = self.sender().allowance().unwrap_or(CLAIM).min(CLAIM);
             if claim == 0 {
-                return self.deliveries().wait(user);
+                self.deliveries().wait(user);
+                return false;
             }
-            let claimed = match user {
-                Some(user) => self.db().outbound_messages(user, claim).await,
+            let claimed = match name {
+                Some(name) => self.db().outbound_messages(name, claim).await,
                 None => self.db().outbound_channel_messages(claim).await,
             };
             let none = |error: &Error| {
@@ -54,14 +72,15 @@ impl<S: Stack<Op>> Context<S> {
             let more = messages.len() >= claim as usize;
             let mut all = true;
             for message in messages {
-                all &= self.hand_over(&message).await;
+                all &= self.hand_over(&message, user).await;
             }
             // What could not be said now is not tried again at once.
             if !more || !all {
-                return;
+                return all;
             }
         }
         self.deliveries().wait(user);
+        false
     }
 
     /// Delivers what had to wait for the network's rate, to those who are still here. Who has come while the list of users is not
@@ -74,8 +93,8 @@ impl<S: Stack<Op>> Context<S> {
         }
     }
 
-    /// Sends a message and marks it. Returns whether it could be said.
-    async fn hand_over(&self, message: &OutboundMessage) -> bool {
+    /// Sends a message and marks it; to `user`, if it has a recipient. Returns whether it could be said.
+    async fn hand_over(&self, message: &OutboundMessage, user: Option<&str>) -> bool {
         let sending = match self.deliveries().turn(message.id) {
             Action::Send(sending) => sending,
             Action::Mark => {
@@ -84,9 +103,11 @@ impl<S: Stack<Op>> Context<S> {
             }
             Action::Leave => return true,
         };
-        let sent = match &message.username {
-            Some(user) => self.sender().pm(user, &message.content).await,
-            None => self.sender().say(&message.content).await,
+        let text = self.worded(message);
+        let sent = match user.or(message.username.as_deref()) {
+            Some(user) if message.privately => self.sender().pm(user, &text).await,
+            Some(user) => self.sender().say(&format!("{user}: {text}")).await,
+            None => self.sender().say(&text).await,
         };
         match sent {
             Ok(()) => {
@@ -108,6 +129,14 @@ impl<S: Stack<Op>> Context<S> {
                 false
             }
         }
+    }
+
+    /// The message, and who has left it when.
+    fn worded<'m>(&self, message: &'m OutboundMessage) -> Cow<'m, str> {
+        let Some(sender) = &message.sender else { return Cow::Borrowed(&message.content) };
+        let language = self.commands().map(Commands::speaks).unwrap_or_default();
+        let seconds = clock::seconds(clock::now()) - message.timestamp;
+        Cow::Owned(language.told(sender, seconds, &message.content))
     }
 
     async fn mark_sent(&self, message: i64) {

@@ -12,6 +12,7 @@
 //! | [`chat`] | networks: events in, a sender out |
 //! | [`dispatch`] | which handlers run, in which order, and what happens when one fails |
 //! | [`handlers`] | the seven handlers that use the database |
+//! | `commands` | what people of the channel ask the bot |
 //! | `tasks` | periodic tasks |
 //!
 //! Events are handled concurrently, so that one slow operation does not stop the channel. Every event gets
@@ -21,6 +22,7 @@
 //! The bot knows only the typed client, and not which path serves an operation.
 
 pub mod chat;
+mod commands;
 mod context;
 mod deliveries;
 mod delivery;
@@ -43,6 +45,7 @@ use std::time::Duration;
 
 use chat::Chat;
 pub use chat::{ChatSender, Unsent};
+pub use commands::{Command, Commands, Language};
 pub use context::{Context, Identity};
 pub use dispatch::{BoxError, Dispatcher, Handler, Propagation};
 pub use event::{Body, Event, Kind, Stamp, UserData};
@@ -70,6 +73,7 @@ pub struct Bot<S> {
     db: Db<S>,
     chat: Box<dyn Chat>,
     identity: Identity,
+    commands: Option<Commands>,
     dispatcher: Dispatcher<S>,
     intervals: Intervals,
     concurrency: usize,
@@ -86,6 +90,7 @@ impl<S: Stack<Op>> Bot<S> {
             db,
             chat,
             identity: Identity::default(),
+            commands: None,
             dispatcher,
             intervals: Intervals::default(),
             concurrency: 256,
@@ -105,6 +110,16 @@ impl<S: Stack<Op>> Bot<S> {
     #[must_use]
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.identity.channel = Some(channel.into());
+        self
+    }
+
+    /// Takes commands of the people of the channel, and answers them. Default: none.
+    #[must_use]
+    pub fn commands(mut self, commands: Commands) -> Self {
+        if self.commands.is_none() {
+            commands::register(&mut self.dispatcher);
+        }
+        self.commands = Some(commands);
         self
     }
 

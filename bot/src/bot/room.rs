@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::commands::names::folded;
 use super::event::{Body, Event};
 
 /// The channel as the last event left it.
@@ -46,6 +47,15 @@ impl ChannelState {
     /// Whether this user is in the channel, as far as is known.
     pub fn has(&self, user: &str) -> bool {
         self.state().users.contains(user)
+    }
+
+    /// The name of the user in the channel who is called so, however it is written.
+    pub(super) fn spelling(&self, name: &str) -> Option<String> {
+        let (state, folded) = (self.state(), folded(name));
+        if state.users.contains(name) {
+            return Some(name.to_owned());
+        }
+        state.users.iter().find(|user| self::folded(user) == folded).cloned()
     }
 
     /// The network's own count, or else the number of known users; `None` if neither is known.

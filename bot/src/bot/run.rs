@@ -31,9 +31,9 @@ impl<S: Stack<Op>> Bot<S> {
     /// Dropping the future ends everything at once: events in progress are abandoned, background tasks
     /// aborted, and no last status is sent.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Summary {
-        let Self { db, chat, identity, dispatcher, intervals, concurrency, grace, progress } = self;
+        let Self { db, chat, identity, commands, dispatcher, intervals, concurrency, grace, progress } = self;
         progress.total(chat.size());
-        let bot = Context::new(db, chat.sender(), identity, progress);
+        let bot = Context::new(db, chat.sender(), identity, commands, progress);
         let stop = CancellationToken::new();
         let mut tasks = tasks::start(&bot, intervals, &stop);
         let mut chains = FuturesUnordered::new();

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tower::Service;
 
 use super::chat::{Chat, ChatSender, Received, Unsent};
+use super::commands::{self, Commands};
 use super::context::{Context, Identity};
 use super::dispatch::Dispatcher;
 use super::event::{Body, Event, Stamp, UserData};
@@ -233,17 +234,34 @@ pub(super) struct TestBot {
 
 impl TestBot {
     pub(super) fn new(stack: MockStack) -> Self {
+        Self::with(stack, None)
+    }
+
+    /// A bot that takes commands.
+    pub(super) fn asked(stack: MockStack, commands: Commands) -> Self {
+        Self::with(stack, Some(commands))
+    }
+
+    fn with(stack: MockStack, commands: Option<Commands>) -> Self {
         let sender = RecordingSender::default();
         let identity = Identity { channel: Some("lounge".into()), started_at: 1_000, ..Identity::default() };
-        let bot = Context::new(Db::new(stack.clone()), Arc::new(sender.clone()), identity, Arc::default());
         let mut dispatcher = Dispatcher::new();
         handlers::register(&mut dispatcher);
+        if commands.is_some() {
+            commands::register(&mut dispatcher);
+        }
+        let (db, output) = (Db::new(stack.clone()), Arc::new(sender.clone()));
+        let bot = Context::new(db, output, identity, commands, Arc::default());
         Self { stack, sender, bot, dispatcher }
     }
 
     /// Handles an event to its end.
     pub(super) async fn handle(&self, at: i64, body: Body) {
-        self.dispatcher.dispatch(&self.bot, Arc::new(Event::new(body, Stamp::at(at)))).await;
+        self.handle_event(Event::new(body, Stamp::at(at))).await;
+    }
+
+    pub(super) async fn handle_event(&self, event: Event) {
+        self.dispatcher.dispatch(&self.bot, Arc::new(event)).await;
     }
 }
 

@@ -63,6 +63,9 @@ pub(super) async fn chat(
     if let Some(channel) = channel {
         bot = bot.channel(channel);
     }
+    if let Some(commands) = args.commands() {
+        bot = bot.commands(commands);
+    }
     let timeline = match &args.timeline {
         Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.tally.clone()).await?),
         None => None,

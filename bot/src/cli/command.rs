@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::args::{
-    BotArgs, ConfigArgs, DemoArgs, Global, RecentArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs,
-    UpArgs,
+    BotArgs, ConfigArgs, DemoArgs, Global, InboxArgs, LeaderboardArgs, QuoteArgs, RecentArgs, SeenArgs,
+    SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs, UpArgs,
 };
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;
@@ -94,6 +94,14 @@ pub(super) enum Command {
     Stats(StatsArgs),
     /// Show the newest lines of the channel
     Recent(RecentArgs),
+    /// Show when a user was here last, and spoke last
+    Seen(SeenArgs),
+    /// Show the ten who have said most
+    Leaderboard(LeaderboardArgs),
+    /// Show a quote, or keep one
+    Quote(QuoteArgs),
+    /// Show the messages of people of the channel that nobody was told yet
+    Inbox(InboxArgs),
     /// Leave a message for a user, delivered at the next join; or for the whole channel
     Tell(TellArgs),
     /// List, replay or drop events that wait in the outbox for a path to return, and events that were refused
@@ -140,6 +148,10 @@ impl Command {
             Self::Send(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Stats(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Recent(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Seen(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Leaderboard(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Quote(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Inbox(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Tell(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Outbox(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Verify(args) => (&mut args.database, &args.namespace),

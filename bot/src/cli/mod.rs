@@ -27,6 +27,7 @@ mod namespaces;
 mod number;
 mod outbox;
 mod paths;
+mod people;
 mod query;
 mod reload;
 mod resolved;
@@ -135,7 +136,11 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Send(args) => send::run(&global, args).await,
         Command::Stats(args) => query::stats(&global, args).await,
         Command::Recent(args) => query::recent(&global, args).await,
-        Command::Tell(args) => query::tell(&global, args).await,
+        Command::Seen(args) => people::seen(&global, args).await,
+        Command::Leaderboard(args) => people::leaderboard(&global, args).await,
+        Command::Quote(args) => people::quote(&global, args).await,
+        Command::Inbox(args) => people::inbox(&global, args).await,
+        Command::Tell(args) => people::tell(&global, args).await,
         Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,

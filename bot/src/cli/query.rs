@@ -1,11 +1,11 @@
-//! The queries, for people: `rosey stats`, `rosey recent`, `rosey tell`.
+//! The queries, for people: `rosey stats`, `rosey recent`.
 
-use super::args::{Global, RecentArgs, StatsArgs, TellArgs};
+use super::args::{Global, RecentArgs, StatsArgs};
 use super::console::{self, show};
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
 use super::shown::{clean, time};
-use crate::op::{ChannelStats, Line, Peak, RecentChat, RoseyClient, UserStats};
+use crate::op::{ChannelStats, Chatter, Line, Peak, RecentChat, RoseyClient, SearchChat, UserStats};
 use eitherway::operation::Kind;
 
 pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Failure> {
@@ -26,7 +26,12 @@ pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Fail
 
 pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Failure> {
     let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
-    let reply = paths.db.call(RecentChat { limit: args.lines }).await;
+    let reply = if args.user.is_some() || args.containing.is_some() {
+        let (username, containing) = (args.user.clone(), args.containing.clone());
+        paths.db.call(SearchChat { username, containing, since: 0, limit: args.lines }).await
+    } else {
+        paths.db.call(RecentChat { limit: args.lines }).await
+    };
     paths.close().await;
     let reply = reply?;
     if reply.omitted > 0 {
@@ -43,29 +48,6 @@ pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Fa
         } else {
             lines.iter().map(line).collect::<Vec<_>>().join("\n")
         }
-    });
-    Ok(Exit::Ok)
-}
-
-pub(super) async fn tell(global: &Global, args: TellArgs) -> Result<Exit, Failure> {
-    let (user, text) = match (args.channel, args.words.as_slice()) {
-        (true, [text]) => (None, text),
-        (false, [user, text]) => (Some(user.as_str()), text),
-        (true, _) => {
-            return Err(Failure::new(
-                Exit::Usage,
-                "with --channel, say the message alone: rosey tell --channel TEXT",
-            ));
-        }
-        (false, _) => return Err(Failure::new(Exit::Usage, "say for whom, and what: rosey tell USER TEXT")),
-    };
-    let paths = Paths::open_for_one(&args.paths, Kind::Call).await?;
-    let id = paths.db.outbound_enqueue(user, text).await;
-    paths.close().await;
-    let id = id?;
-    show(global, &serde_json::json!({"id": id}), |_| match user {
-        Some(user) => format!("message {id} waits for {}", clean(user)),
-        None => format!("message {id} waits for the channel"),
     });
     Ok(Exit::Ok)
 }
@@ -101,11 +83,11 @@ fn channel_text(stats: &ChannelStats) -> String {
     );
     for (place, chatter) in stats.top_chatters.iter().enumerate() {
         let title = if place == 0 { "top chatters" } else { "" };
-        text.push_str(&format!(
-            "\n{title:<20}{:<24}{:>8} lines",
-            clean(&chatter.username),
-            chatter.chat_lines
-        ));
+        text.push_str(&format!("\n{title:<20}{}", chatter_text(chatter)));
     }
     text
+}
+
+pub(super) fn chatter_text(chatter: &Chatter) -> String {
+    format!("{:<24}{:>8} lines", clean(&chatter.username), chatter.chat_lines)
 }

@@ -16,7 +16,7 @@ use eitherway::sql::Retention;
 pub(super) struct KeepArgs {
     /// Retention periods, separated by commas: NAME=TIME, the time with s, m, h or d. Names and defaults:
     /// chat=150h (lines), history=30d (user counts; older joins and leaves become totals), sent=7d (delivered
-    /// messages), ledger=14d (which operations were applied; at least 8d). What is not named keeps its default.
+    /// messages), kv=30d (values of plugins that were deleted or have ended), ledger=14d (which operations were applied; at least 8d). What is not named keeps its default.
     /// `bot` removes nothing unless it is without NATS: the service does
     #[arg(long, env = "ROSEY_KEEP", value_name = "LIST", default_value = "", hide_default_value = true, value_parser = periods)]
     pub(super) keep: Periods,

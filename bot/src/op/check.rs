@@ -6,6 +6,8 @@ use eitherway::operation::Invalid;
 
 /// The longest name of a user, in bytes.
 pub(super) const NAME: usize = 256;
+/// The longest name of a plugin and of a key, in bytes: a list of them fits into an answer.
+pub(super) const KEY: usize = 128;
 /// The longest other short text (a status, a command, a title), in bytes.
 pub(super) const SHORT: usize = 4096;
 /// The longest free text, in bytes; the limit of the whole payload holds as well.

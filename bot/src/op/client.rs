@@ -1,7 +1,9 @@
 use super::{
-    ChannelStats, Count, GetChannelStats, GetUserStats, HighWater, Line, MessageLog, Op, OpenSessions,
-    OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent, OutboundMessage, PmCommand,
-    RecentChat, Session, StatusUpdate, UserCount, UserCountHistory, UserJoined, UserLeft, UserStats, check,
+    ChannelStats, Chatter, Count, GetChannelStats, GetLeaderboard, GetQuote, GetSeen, GetTells, GetUserStats,
+    HighWater, KvDelete, KvGet, KvKeys, KvList, KvSet, Line, MessageLog, Op, OpenSessions, OutboundEnqueue,
+    OutboundGet, OutboundMarkFailed, OutboundMarkSent, OutboundMessage, PmCommand, Quote, QuoteAdd,
+    RecentChat, SearchChat, Seen, Session, StatusUpdate, Tell, TellUndo, UserCount, UserCountHistory,
+    UserJoined, UserLeft, UserStats, WaitingTell, check,
 };
 
 eitherway::client! {
@@ -48,5 +50,39 @@ eitherway::client! {
         user_count_history(hours: u32) -> Vec<Count> => UserCountHistory { hours };
         /// Who is here, as far as the database knows.
         open_sessions() -> Vec<Session> => OpenSessions {};
+        /// When a user was here last; nothing about one who was never seen.
+        seen(username: impl Into<String>) -> Option<Seen> =>
+            GetSeen { username: username.into() }, |seen| seen.found.then_some(seen);
+        /// Who has said most since this unix second, of the lines that are kept; at most `limit`.
+        leaderboard(since: u32, limit: u32) -> Vec<Chatter> => GetLeaderboard { since, limit };
+        /// The newest of the lines that are kept and fit, oldest first.
+        chat(search: SearchChat) -> Vec<Line> => SearchChat { ..search };
+        /// Leaves a message of one user for another one. Answers with its number.
+        tell(tell: Tell) -> i64 => Tell { ..tell }, |queued| queued.id;
+        /// Takes back a message of this sender. Answers whether it had not been told yet.
+        tell_undo(sender: impl Into<String>, message_id: i64) -> bool =>
+            TellUndo { sender: sender.into(), message_id }, |taken| taken.undone;
+        /// At most 50 messages that wait for this user, oldest first.
+        tells_for(username: impl Into<String>) -> Vec<WaitingTell> =>
+            GetTells { sender: None, username: Some(username.into()), limit: check::number::<50>() };
+        /// At most 50 messages of this sender that nobody was told yet, oldest first.
+        tells_of(sender: impl Into<String>) -> Vec<WaitingTell> =>
+            GetTells { sender: Some(sender.into()), username: None, limit: check::number::<50>() };
+        /// Keeps what somebody said. Answers with the number of the quote.
+        quote_add(quote: QuoteAdd) -> i64 => QuoteAdd { ..quote }, |quoted| quoted.id;
+        /// One of the quotes that fit, if there is one.
+        quote(which: GetQuote) -> Option<Quote> => GetQuote { ..which };
+        /// Writes a value of a plugin, for `ttl_seconds` if that is given.
+        kv_set(plugin: impl Into<String>, key: impl Into<String>, value: serde_json::Value, ttl_seconds: Option<u32>)
+            -> () => KvSet { plugin_name: plugin.into(), key: key.into(), value, ttl_seconds }, drop;
+        /// A value of a plugin, if there is one.
+        kv_get(plugin: impl Into<String>, key: impl Into<String>) -> Option<serde_json::Value> =>
+            KvGet { plugin_name: plugin.into(), key: key.into() }, |kv| kv.data.exists.then_some(kv.data.value);
+        /// Deletes a value of a plugin. Answers whether there was one.
+        kv_delete(plugin: impl Into<String>, key: impl Into<String>) -> bool =>
+            KvDelete { plugin_name: plugin.into(), key: key.into() }, |kv| kv.data.deleted;
+        /// The keys of a plugin that begin with `prefix`, at most 1000.
+        kv_list(plugin: impl Into<String>, prefix: impl Into<String>) -> KvKeys =>
+            KvList { plugin_name: plugin.into(), prefix: prefix.into(), limit: check::number::<1000>() }, |kv| kv.data;
     }
 }

@@ -43,12 +43,14 @@ const MIGRATIONS: &[Migration] = &[
     Migration::new(14, "bounds", include_str!("../../migrations/sqlite/0014_bounds.sql")),
     Migration::new(15, "the channel speaks", include_str!("../../migrations/sqlite/0015_server.sql")),
     Migration::new(16, "append and fold", include_str!("../../migrations/sqlite/0016_append_and_fold.sql")),
+    Migration::new(17, "people", include_str!("../../migrations/sqlite/0017_people.sql")),
 ];
 
 /// The same tables on PostgreSQL, where there is no file of the Python bot's to take over.
 const ON_POSTGRES: &[Migration] = &[
     Migration::new(10, "channel", include_str!("../../migrations/postgres/0010_channel.sql")),
     Migration::new(11, "append and fold", include_str!("../../migrations/postgres/0011_append_and_fold.sql")),
+    Migration::new(12, "people", include_str!("../../migrations/postgres/0012_people.sql")),
 ];
 
 /// Declares the files and ties their operations together.
@@ -83,6 +85,18 @@ files! {
     channel_stats::GetChannelStats,
     user_count_history::UserCountHistory,
     open_sessions::OpenSessions,
+    seen::GetSeen,
+    leaderboard::GetLeaderboard,
+    chat::SearchChat,
+    tell::Tell,
+    tell_undo::TellUndo,
+    tells::GetTells,
+    quote_add::QuoteAdd,
+    quote::GetQuote,
+    kv_set::KvSet,
+    kv_get::KvGet,
+    kv_delete::KvDelete,
+    kv_list::KvList,
 }
 
 /// The error of a stack of these operations.

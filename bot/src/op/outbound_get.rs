@@ -39,6 +39,12 @@ pub struct OutboundMessage {
     pub retry_count: u32,
     /// Why it failed last.
     pub error_message: Option<String>,
+    /// Who of the channel left it, by `tell`.
+    #[serde(default)]
+    pub sender: Option<String>,
+    /// Whether one with a recipient is told in private, or said to the recipient in the channel.
+    #[serde(default = "super::tell::privately")]
+    pub privately: bool,
 }
 
 /// The check of the messages, column by column.
@@ -84,13 +90,14 @@ impl Definition for OutboundGet {
                  SELECT o.id AS message, new.id, new.at, op ->> 'limit' AS most, answer_bytes,
                         row_number() OVER claims AS place,
                         sum(2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
-                            + octet_length(json_quote(o.error_message)) + 200) OVER claims AS bytes
+                            + octet_length(json_quote(o.error_message)) + octet_length(json_quote(o.sender)) + 240)
+                            OVER claims AS bytes
                  FROM host CROSS JOIN new
                  CROSS JOIN outbound_messages o ON o.username IS op ->> 'username' AND o.sent = 0
                  WHERE o.lease_id IS NULL
                    AND o.retry_count < op ->> 'max_retries'
                    AND 2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
-                       + octet_length(json_quote(o.error_message)) + 200 <= answer_bytes
+                       + octet_length(json_quote(o.error_message)) + octet_length(json_quote(o.sender)) + 240 <= answer_bytes
                    AND (o.retry_count = 0
                         OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= now
                         -- by a clock that was ahead, as the lease above
@@ -104,7 +111,8 @@ impl Definition for OutboundGet {
         SELECT asked.id, (
             SELECT json_group_array(json_object(
                 'id', o.id, 'username', o.username, 'content', o.message, 'message', o.message,
-                'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message)
+                'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message,
+                'sender', o.sender, 'privately', json(iif(o.private, 'true', 'false')))
                 ORDER BY o.at, o.id)
             FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
         FROM asked";
@@ -159,14 +167,16 @@ impl Definition for OutboundGet {
                      FROM host CROSS JOIN new CROSS JOIN LATERAL (
                          SELECT w.id, w.at, 2 * octet_length(CAST(to_json(w.message) AS text))
                                 + coalesce(octet_length(CAST(to_json(w.username) AS text)), 4)
-                                + coalesce(octet_length(CAST(to_json(w.error_message) AS text)), 4) + 200 AS bytes
+                                + coalesce(octet_length(CAST(to_json(w.error_message) AS text)), 4)
+                                + coalesce(octet_length(CAST(to_json(w.sender) AS text)), 4) + 240 AS bytes
                          FROM outbound_messages w
                          WHERE w.username IS NOT DISTINCT FROM op ->> 'username' AND w.sent = 0
                            AND w.lease_id IS NULL
                            AND w.retry_count < CAST(op ->> 'max_retries' AS bigint)
                            AND 2 * octet_length(CAST(to_json(w.message) AS text))
                                + coalesce(octet_length(CAST(to_json(w.username) AS text)), 4)
-                               + coalesce(octet_length(CAST(to_json(w.error_message) AS text)), 4) + 200
+                               + coalesce(octet_length(CAST(to_json(w.error_message) AS text)), 4)
+                               + coalesce(octet_length(CAST(to_json(w.sender) AS text)), 4) + 240
                                <= answer_bytes
                            AND (w.retry_count = 0
                                 OR coalesce(w.last_attempt, w.timestamp * 1000)
@@ -184,7 +194,8 @@ impl Definition for OutboundGet {
             "SELECT asked.id, (
                  SELECT coalesce(json_agg(json_build_object(
                      'id', o.id, 'username', o.username, 'content', o.message, 'message', o.message,
-                     'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message)
+                     'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message,
+                     'sender', o.sender, 'privately', o.private = 1)
                      ORDER BY o.at, o.id), '[]')
                  FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
              FROM asked",

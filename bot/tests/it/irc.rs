@@ -1,5 +1,6 @@
 //! The bot on real IRC servers. An observer in the channel writes down what it sees; the database must say the same.
 
+mod commands;
 mod faults;
 mod netsplit;
 mod observed;

@@ -8,8 +8,8 @@ use eitherway::stack::{BoxedStack, Hedging, NO_PATH, StackBuilder, boxed};
 use eitherway::{Code, Db, Head, OpId, Operation, Request, Stack, clock};
 use futures_util::future::join_all;
 use rosey::op::{
-    Answer, HighWater, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent,
-    PmCommand, StatusUpdate, UserCount, UserJoined, UserLeft,
+    Answer, HighWater, KvDelete, KvSet, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkFailed,
+    OutboundMarkSent, PmCommand, QuoteAdd, StatusUpdate, Tell, TellUndo, UserCount, UserJoined, UserLeft,
 };
 
 use super::base::Base;
@@ -40,6 +40,21 @@ impl Delivered {
     }
 }
 
+/// What is removed of each kind: what is older.
+#[derive(Clone, Copy)]
+struct Horizons {
+    chat: i64,
+    history: i64,
+    sent: i64,
+    kv: i64,
+}
+
+impl Horizons {
+    const fn all(horizon: i64) -> Self {
+        Self { chat: horizon, history: horizon, sent: horizon, kv: horizon }
+    }
+}
+
 /// A number of a message that there is not.
 const NOBODYS: i64 = 1_000_000;
 
@@ -49,8 +64,7 @@ const NOBODYS: i64 = 1_000_000;
 /// # Errors
 /// When an operation fails, or is answered differently the second time, or its id is taken for something else.
 pub(crate) async fn deliver<B: Base>(case: &Case, base: &B) -> Result<Delivered, String> {
-    let enqueues =
-        |event: &&Event| matches!(&event.what, What::Op(op) if matches!(**op, Op::OutboundEnqueue(_)));
+    let enqueues = |event: &&Event| matches!(&event.what, What::Op(op) if matches!(**op, Op::OutboundEnqueue(_) | Op::Tell(_)));
     let messages: Vec<&Event> = case.events.iter().filter(enqueues).collect();
     let mut post = Post {
         base,
@@ -88,7 +102,8 @@ pub(crate) async fn deliver<B: Base>(case: &Case, base: &B) -> Result<Delivered,
     let removed = horizon.map(|horizon| Removed { horizon, forgotten });
     if let Some(removed) = removed {
         let forget = if forgotten { Some(post.last_applied().await? + 1) } else { None };
-        post.remove(removed.horizon, removed.horizon, removed.horizon, forget, 0).await?;
+        let all = Horizons::all(removed.horizon);
+        post.remove(all, forget, 0).await?;
     }
 
     let messages = numbers.into_iter().zip(messages.iter().map(|event| event.id.clone())).collect();
@@ -107,6 +122,10 @@ fn request(event: &Event, numbers: &[i64]) -> Request<Op> {
                     Request::with_head(head, OutboundMarkFailed { message_id, error, permanent })
                 }
             }
+        }
+        What::Undo(message, sender) => {
+            let message_id = numbers.get(*message).copied().unwrap_or(NOBODYS);
+            Request::with_head(head, TellUndo { sender: sender.clone(), message_id })
         }
         What::Claim(username) => {
             let head = Head { occurred_at: clock::now(), ..head };
@@ -217,12 +236,20 @@ impl<B: Base> Post<'_, B> {
             rest.iter().filter(|(_, r)| who(r).is_some() && !answered.contains(&r.head.id) && folded(r));
         let presence = late.map(|(_, r)| r.head.occurred_at).min().unwrap_or(i64::MAX);
         let marked = rest.iter().any(|(_, request)| {
-            matches!(*request.op, Op::OutboundMarkSent(_) | Op::OutboundMarkFailed(_))
+            matches!(*request.op, Op::OutboundMarkSent(_) | Op::OutboundMarkFailed(_) | Op::TellUndo(_))
                 && !self.answers.contains_key(&request.head.id)
         });
-        let sent = if marked { 0 } else { sweep.horizon };
-        let forget = forget.map(|(at, _)| at);
-        self.remove(sweep.horizon, sweep.horizon.min(presence), sent, forget, sweep.writer).await?;
+        let written = rest.iter().any(|(_, request)| {
+            matches!(*request.op, Op::KvSet(_) | Op::KvDelete(_))
+                && !self.answers.contains_key(&request.head.id)
+        });
+        let horizons = Horizons {
+            chat: sweep.horizon,
+            history: sweep.horizon.min(presence),
+            sent: if marked { 0 } else { sweep.horizon },
+            kv: if written { 0 } else { sweep.horizon },
+        };
+        self.remove(horizons, forget.map(|(at, _)| at), sweep.writer).await?;
         // What is applied from now on is so at a later time, mostly.
         let until = self.last_applied().await? + 1;
         while clock::now() < until {
@@ -242,20 +269,14 @@ impl<B: Base> Post<'_, B> {
         ids.iter().map(|id| OpId::parse(id).map_err(|e| e.to_string())).collect()
     }
 
-    async fn remove(
-        &self,
-        chat: i64,
-        history: i64,
-        sent: i64,
-        forget: Option<i64>,
-        writer: usize,
-    ) -> Result<(), String> {
+    async fn remove(&self, horizons: Horizons, forget: Option<i64>, writer: usize) -> Result<(), String> {
         let now = clock::now().max(forget.unwrap_or(0));
         let since = |at: i64| Duration::from_millis(u64::try_from(now - at).unwrap());
         let retention = Retention::default()
-            .keep("chat", since(chat))
-            .keep("history", since(history))
-            .keep("sent", since(sent))
+            .keep("chat", since(horizons.chat))
+            .keep("history", since(horizons.history))
+            .keep("sent", since(horizons.sent))
+            .keep("kv", since(horizons.kv))
             .keep("ledger", since(forget.unwrap_or(0)));
         let swept = self.writers[writer].stack().sweep(&retention, now).await;
         swept.map(drop).map_err(|e| format!("what is old could not be removed: {e}"))
@@ -277,6 +298,21 @@ impl<B: Base> Post<'_, B> {
             Op::from(OutboundEnqueue { username: None, content }),
             Op::from(OutboundMarkSent { message_id: 1 }),
             Op::from(OutboundMarkFailed { message_id: 1, error: "rival".to_owned(), permanent: true }),
+            Op::from(Tell {
+                sender: "rival".to_owned(),
+                username: "ann".to_owned(),
+                content: "rival".to_owned(),
+                privately: true,
+            }),
+            Op::from(TellUndo { sender: "ann".to_owned(), message_id: 1 }),
+            Op::from(QuoteAdd { username: "rival".to_owned(), message: "rival".to_owned(), added_by: None }),
+            Op::from(KvSet {
+                plugin_name: "quiz".to_owned(),
+                key: "a".to_owned(),
+                value: "rival".into(),
+                ttl_seconds: None,
+            }),
+            Op::from(KvDelete { plugin_name: "quiz".to_owned(), key: "a".to_owned() }),
         ];
         let same = |rival: &Op| (rival.index(), rival.encode()) == (taken.op.index(), taken.op.encode());
         for rival in rivals.into_iter().filter(|rival| !same(rival)) {
@@ -304,7 +340,7 @@ impl<B: Base> Post<'_, B> {
 
     fn number(&self, id: &OpId) -> i64 {
         match self.answers.get(id) {
-            Some(Answer::OutboundEnqueue(enqueued)) => enqueued.id,
+            Some(Answer::OutboundEnqueue(enqueued) | Answer::Tell(enqueued)) => enqueued.id,
             other => panic!("a message was answered {other:?}"),
         }
     }

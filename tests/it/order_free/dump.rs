@@ -31,15 +31,18 @@ pub(super) const CONTENT: &str = "
     UNION ALL SELECT json_array('status_fields', field, at, id, value) FROM status_fields
     UNION ALL SELECT json_array('user_actions', op_id, timestamp, username, action_type, details)
     FROM user_actions
-    UNION ALL SELECT json_array('outbound_messages', op_id, at, timestamp, username, message, sent,
+    UNION ALL SELECT json_array('outbound_messages', op_id, at, timestamp, username, sender, private, message, sent,
                                 sent_timestamp, delivered_at, failed_at, retry_count, last_attempt, error_at,
                                 error_id, error_message)
     FROM outbound_messages
     UNION ALL SELECT json_array('outbound_marks', m.op_id, o.op_id, m.at, m.kind, m.error)
     FROM outbound_marks m LEFT JOIN outbound_messages o ON o.id = m.message
     UNION ALL SELECT json_array('ledger', l.id, l.operation, l.hash, l.occurred_at, o.op_id)
-    FROM ledger l LEFT JOIN outbound_messages o ON o.id = l.answer ->> 'id'
+    FROM ledger l LEFT JOIN outbound_messages o
+         ON l.operation IN ('outbound_enqueue', 'tell') AND o.id = l.answer ->> 'id'
     WHERE l.operation <> 'outbound_get' -- a claim is a lease: who got which depends on who came first
+    UNION ALL SELECT json_array('channel_quotes', op_id, at, username, message, added_by) FROM channel_quotes
+    UNION ALL SELECT json_array('kv_entries', plugin, key, json(value), at, id, ends) FROM kv_entries
     UNION ALL SELECT json_array('dead_letters', id, reason) FROM dead_letters";
 
 pub(crate) async fn of(service: &SqlService<Op>) -> Dump {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use eitherway::Db;
 use eitherway::sql::{SqlService, SqliteOptions, Verdict, verify};
-use rosey::op::{Op, RoseyClient};
+use rosey::op::{Op, RoseyClient, SearchChat};
 use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
@@ -187,7 +187,8 @@ async fn answers(service: &SqlService<Op>) -> Result<(), String> {
             channel.total_users_seen
         ));
     }
-    let users = "SELECT username, first_seen, last_seen, total_chat_lines, total_time_connected, current_session_start
+    let users = "SELECT username, first_seen, last_seen, total_chat_lines, total_time_connected, current_session_start,
+                        last_line
                  FROM user_stats_now";
     for row in sqlx::query(users).fetch_all(readers).await.unwrap() {
         let user = db.user_stats(row.get::<String, _>(0)).await.unwrap().unwrap();
@@ -199,9 +200,42 @@ async fn answers(service: &SqlService<Op>) -> Result<(), String> {
             user.current_session_start,
         ];
         let found: [Option<i64>; 5] = std::array::from_fn(|n| row.get(n + 1));
+        let seen = db.seen(row.get::<String, _>(0)).await.unwrap().unwrap();
+        let again = [seen.first_seen, seen.last_seen, seen.here_since];
+        if again != [user.first_seen, user.last_seen, user.current_session_start]
+            || seen.last_line != row.get(6)
+        {
+            return Err(format!("{seen:?} is not {user:?}"));
+        }
         if told != found {
             return Err(format!("user_stats of {}: {told:?}, not {found:?}", user.username));
         }
+    }
+    let most = "SELECT username, count(*) FROM recent_chat WHERE at >= 1700000002000 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 2";
+    let most: Vec<(String, i64)> = sqlx::query_as(most).fetch_all(readers).await.unwrap();
+    let board = db.leaderboard(1_700_000_002, 2).await.unwrap();
+    let board: Vec<_> = board.into_iter().map(|c| (c.username, c.chat_lines)).collect();
+    if board != most {
+        return Err(format!("leaderboard: {board:?}, not {most:?}"));
+    }
+    let lines = "SELECT message FROM recent_chat WHERE username = 'ann' AND message LIKE '%h%' ORDER BY at DESC, op_id DESC LIMIT 3";
+    let mut lines: Vec<String> = sqlx::query_scalar(lines).fetch_all(readers).await.unwrap();
+    lines.reverse();
+    let search = SearchChat {
+        username: Some("ann".to_owned()),
+        containing: Some("h".to_owned()),
+        limit: 3,
+        ..SearchChat::default()
+    };
+    let found: Vec<_> = db.chat(search).await.unwrap().into_iter().map(|line| line.message).collect();
+    if found != lines {
+        return Err(format!("chat: {found:?}, not {lines:?}"));
+    }
+    let waits = "SELECT id FROM outbound_messages WHERE sent = 0 AND sender = 'ann' ORDER BY at, id";
+    let waits: Vec<i64> = sqlx::query_scalar(waits).fetch_all(readers).await.unwrap();
+    let told: Vec<i64> = db.tells_of("ann").await.unwrap().into_iter().map(|tell| tell.id).collect();
+    if told != waits.iter().copied().take(50).collect::<Vec<_>>() {
+        return Err(format!("tells: {told:?}, not {waits:?}"));
     }
     Ok(())
 }

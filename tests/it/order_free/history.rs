@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rosey::op::{
-    Duration, Field, HighWater, MessageLog, Op, OutboundEnqueue, PmCommand, StatusData, StatusUpdate,
-    UserCount, UserJoined, UserLeft,
+    Duration, Field, HighWater, KvDelete, KvSet, MessageLog, Op, OutboundEnqueue, PmCommand, QuoteAdd,
+    StatusData, StatusUpdate, Tell, UserCount, UserJoined, UserLeft,
 };
 
 /// Operations in the order they were made up in, and how the database gets them.
@@ -64,6 +64,8 @@ pub(crate) enum What {
     /// What became of the nth message that was enqueued: sent, or an error and whether it is permanent. A message
     /// that there is not has an unknown number.
     Mark(usize, Option<(String, bool)>),
+    /// This sender takes back the nth message, which may be somebody else's.
+    Undo(usize, String),
     /// A claim. It happens at the present time, because it hands out nothing otherwise.
     Claim(Option<String>),
 }
@@ -204,7 +206,47 @@ fn what() -> impl Strategy<Value = What> {
         }),
         4 => (0usize..4, mark).prop_map(|(message, mark)| What::Mark(message, mark)),
         1 => option::of(user()).prop_map(What::Claim),
+        2 => tell().prop_map(move |tell| op(tell.into())),
+        1 => (0usize..4, user()).prop_map(|(message, sender)| What::Undo(message, sender)),
+        1 => (user(), line(), option::of(user())).prop_map(move |(username, message, added_by)| {
+            op(QuoteAdd { username, message, added_by }.into())
+        }),
+        2 => kv_set().prop_map(move |set| op(set.into())),
+        1 => (plugin(), key()).prop_map(move |(plugin_name, key)| op(KvDelete { plugin_name, key }.into())),
     ]
+}
+
+fn tell() -> impl Strategy<Value = Tell> {
+    (user(), user(), line(), any::<bool>()).prop_map(|(sender, username, content, privately)| Tell {
+        sender,
+        username,
+        content,
+        privately,
+    })
+}
+
+fn plugin() -> impl Strategy<Value = String> {
+    prop_oneof![3 => Just("quiz"), 1 => Just("'; --")].prop_map(str::to_owned)
+}
+
+fn key() -> impl Strategy<Value = String> {
+    prop_oneof![3 => Just("a"), 1 => Just("né 💥")].prop_map(str::to_owned)
+}
+
+fn kv_set() -> impl Strategy<Value = KvSet> {
+    let value = prop::sample::select(vec![
+        serde_json::Value::Null,
+        serde_json::json!(7),
+        serde_json::json!(2.5),
+        serde_json::json!("it's \"so\" 💥"),
+        serde_json::json!({"b": [true, null], "aa": {}}),
+    ]);
+    (plugin(), key(), value, option::of(0u32..8)).prop_map(|(plugin_name, key, value, ttl_seconds)| KvSet {
+        plugin_name,
+        key,
+        value,
+        ttl_seconds,
+    })
 }
 
 fn command() -> impl Strategy<Value = PmCommand> {

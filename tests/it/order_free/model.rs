@@ -22,6 +22,8 @@ pub(crate) struct Model {
     status_updated: i64,
     messages: BTreeMap<String, Message>,
     marks: Vec<Mark>,
+    /// Of each key of a plugin: its value, when and by which operation it was written, and when it ends.
+    kv: BTreeMap<(String, String), (Option<Value>, i64, String, Option<i64>)>,
     counts: Vec<(i64, Value)>,
     ledger: Dump,
     /// Rows that nothing later changes.
@@ -56,6 +58,8 @@ struct Mark {
 struct Message {
     at: i64,
     username: Option<String>,
+    sender: Option<String>,
+    private: bool,
     content: String,
     delivered: Option<i64>,
     failed: Option<i64>,
@@ -97,7 +101,7 @@ impl Model {
         events.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
         // A bot that reports on a message has its number from the database: it was there, whatever the clocks say.
         let (messages, rest): (Vec<_>, Vec<_>) =
-            events.into_iter().partition(|(_, _, op)| matches!(op, Op::OutboundEnqueue(_)));
+            events.into_iter().partition(|(_, _, op)| matches!(op, Op::OutboundEnqueue(_) | Op::Tell(_)));
         for (at, id, op) in messages.into_iter().chain(rest) {
             model.apply(at, &id, op, delivered);
         }
@@ -107,7 +111,7 @@ impl Model {
     fn apply(&mut self, at: i64, id: &str, op: &Op, delivered: &Delivered) {
         let second = at / 1000;
         if !matches!(op, Op::OutboundGet(_)) {
-            let answer = matches!(op, Op::OutboundEnqueue(_)).then_some(id);
+            let answer = matches!(op, Op::OutboundEnqueue(_) | Op::Tell(_)).then_some(id);
             self.ledger.push(json!(["ledger", id, op.spec().name, hash(op), at, answer]));
         }
         match op {
@@ -167,17 +171,33 @@ impl Model {
                 self.rows.push(json!(["user_actions", id, second, op.username, "pm_command", details]));
             }
             Op::OutboundEnqueue(op) => {
-                let message = Message {
-                    at,
-                    username: op.username.clone(),
-                    content: op.content.clone(),
-                    delivered: None,
-                    failed: None,
-                    attempt: None,
-                    retries: 0,
-                    error: None,
-                };
+                let message = Message::new(at, op.username.clone(), op.content.clone());
                 self.messages.insert(id.to_owned(), message);
+            }
+            Op::Tell(op) => {
+                let message = Message::new(at, Some(op.username.clone()), op.content.clone());
+                let message = Message { sender: Some(op.sender.clone()), private: op.privately, ..message };
+                self.messages.insert(id.to_owned(), message);
+            }
+            Op::TellUndo(op) => {
+                let message = delivered.messages.get(&op.message_id);
+                let own = |id: &&OpId| {
+                    let message = self.messages.get(&id.to_string());
+                    message.is_some_and(|message| message.sender.as_ref() == Some(&op.sender))
+                };
+                self.mark(at, id, message.filter(own), "failed", Some(&"taken back".to_owned()));
+            }
+            Op::QuoteAdd(op) => {
+                self.rows.push(json!(["channel_quotes", id, at, op.username, op.message, op.added_by]));
+            }
+            Op::KvSet(op) => {
+                let ends = op.ttl_seconds.map(|seconds| at + i64::from(seconds) * 1000);
+                let entry = (Some(op.value.clone()), at, id.to_owned(), ends);
+                self.kv.insert((op.plugin_name.clone(), op.key.clone()), entry);
+            }
+            Op::KvDelete(op) => {
+                let entry = (None, at, id.to_owned(), Some(at));
+                self.kv.insert((op.plugin_name.clone(), op.key.clone()), entry);
             }
             Op::OutboundMarkSent(op) => {
                 self.mark(at, id, delivered.messages.get(&op.message_id), "sent", None);
@@ -237,6 +257,11 @@ impl Model {
                 self.rows.push(row);
             }
         }
+        for ((plugin, key), (value, at, id, ends)) in std::mem::take(&mut self.kv) {
+            if !ends.is_some_and(|ends| self.is_old(ends)) {
+                self.rows.push(json!(["kv_entries", plugin, key, value, at, id, ends]));
+            }
+        }
         for (name, user) in std::mem::take(&mut self.users) {
             self.dump_events(&name, &user);
             // Who only left was never here.
@@ -281,6 +306,8 @@ impl Model {
                 message.at,
                 message.at / 1000,
                 message.username,
+                message.sender,
+                i32::from(message.private),
                 message.content,
                 i32::from(over.is_some()),
                 over.map(|at| at / 1000),
@@ -360,6 +387,23 @@ impl Model {
             anchor.map_or(0, |anchor| anchor.0),
             anchor.map_or("", |anchor| anchor.1.as_str()),
         ]));
+    }
+}
+
+impl Message {
+    const fn new(at: i64, username: Option<String>, content: String) -> Self {
+        Self {
+            at,
+            username,
+            sender: None,
+            private: true,
+            content,
+            delivered: None,
+            failed: None,
+            attempt: None,
+            retries: 0,
+            error: None,
+        }
     }
 }
 

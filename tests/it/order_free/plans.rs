@@ -8,13 +8,14 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use super::files::Files;
 
 /// Scans that are meant: whose, of what, and why that stays cheap.
-const MEANT: [(&str, &str, &str); 14] = [
+const MEANT: [(&str, &str, &str); 15] = [
     ("recent_chat", "SCAN recent_chat USING INDEX recent_chat_at", "stops after the `limit` newest lines"),
     (
         "open_sessions",
         "SCAN user_stats USING INDEX user_stats_open",
         "the index has the users who are here, and no others",
     ),
+    ("quote", "SCAN q", "people add a few a day"),
     ("channel_stats", "SCAN w", "folds keep it short"),
     ("channel_stats", "SCAN top_chatters", "the ten"),
     ("chatter_came", "SCAN top_chatters", "the ten"),

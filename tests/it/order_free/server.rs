@@ -21,7 +21,7 @@ use crate::support::Postgres;
 const WRITERS: usize = 4;
 
 /// What is written otherwise in the text of the [content](dump::CONTENT).
-const OTHERWISE: [(&str, &str); 4] = [
+const OTHERWISE: [(&str, &str); 5] = [
     ("json_array(", "jsonb_build_array("),
     // With the fraction that a number of SQLite's has.
     (
@@ -37,8 +37,9 @@ const OTHERWISE: [(&str, &str); 4] = [
     ),
     (
         "o.id = l.answer ->> 'id'",
-        "l.operation = 'outbound_enqueue' AND o.id = (l.answer::jsonb ->> 'id')::bigint",
+        "o.id = CASE WHEN l.operation IN ('outbound_enqueue', 'tell') THEN (l.answer::jsonb ->> 'id')::bigint END",
     ),
+    ("json(value)", "value"),
 ];
 
 /// The content, column by column as SQLite has it.
@@ -56,6 +57,7 @@ const CLEAR: &str = "
     DELETE FROM presence_folded; DELETE FROM presence_waiting; DELETE FROM lines_waiting;
     DELETE FROM recent_chat; DELETE FROM user_count_history; DELETE FROM user_actions; DELETE FROM outbound_marks;
     DELETE FROM outbound_messages; DELETE FROM ledger; DELETE FROM dead_letters; DELETE FROM high_water;
+    DELETE FROM channel_quotes; DELETE FROM kv_entries;
     DELETE FROM status_fields; DELETE FROM channel_stats; DELETE FROM current_status;
     DELETE FROM meta WHERE key LIKE 'swept.%';
     INSERT INTO high_water (kind, count, at) VALUES ('chat', 0, NULL), ('connected', 0, NULL), ('updated', 0, 0);
@@ -161,7 +163,9 @@ impl Base for Server {
 
 /// A row of the ledger without the hash of a mark, whose payload has the number of a message: that is each database's own.
 fn without_number(mut row: Value) -> Value {
-    if row[0] == "ledger" && row[2].as_str().is_some_and(|name| name.starts_with("outbound_mark")) {
+    if row[0] == "ledger"
+        && row[2].as_str().is_some_and(|name| name.starts_with("outbound_mark") || name == "tell_undo")
+    {
         row[3] = Value::Null;
     }
     row

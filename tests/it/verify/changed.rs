@@ -111,6 +111,8 @@ const GIVEN: [(&str, &[&str]); 4] = [
             "message",
             "op_id",
             "username",
+            "sender",
+            "private",
             "at",
             "lease_id",
             "lease_at",

@@ -32,6 +32,9 @@ async fn an_effect_that_is_lost_while_its_operation_is_in_the_ledger_is_found() 
         ("user_count_history", "chat_users = 3", "user counts", "op_id"),
         ("user_actions", "username = 'mod'", "commands", "op_id"),
         ("outbound_messages", "id = 6", "enqueued messages", "op_id"),
+        ("outbound_messages", "id = 7", "tells", "op_id"),
+        ("outbound_marks", "message = 8", "taken back", "op_id"),
+        ("channel_quotes", "username = 'poet'", "quotes", "op_id"),
         ("outbound_marks", "message = 1", "sent marks", "op_id"),
         ("outbound_marks", "message = 2 AND error = 'busier'", "failure marks", "op_id"),
     ] {
@@ -75,8 +78,13 @@ async fn a_row_that_another_program_inserted_is_named() {
         ("user_count_history", "(id, timestamp, chat_users, connected_users) VALUES (99, 1700000001, 1, 1)"),
         ("outbound_messages", "(id, timestamp, message) VALUES (99, 1700000001, 'by hand')"),
         ("user_stats", "(username, first_seen, last_seen) VALUES ('99', 1700000001, 1700000001)"),
+        (
+            "kv",
+            "kv_entries (plugin, key, value, at, id) VALUES ('quiz', '99', '7', 1700000001000, 'by hand')",
+        ),
     ] {
-        let findings = changed(&full, &format!("INSERT INTO {table} {columns}")).await;
+        let into = if columns.starts_with('(') { format!("{table} {columns}") } else { columns.to_owned() };
+        let findings = changed(&full, &format!("INSERT INTO {into}")).await;
         assert!(!findings.is_empty(), "{table}");
         assert!(
             findings.iter().all(|f| (f.check, f.row.as_str()) == (table, "99")),

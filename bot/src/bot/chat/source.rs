@@ -51,6 +51,11 @@ impl Source {
         }
     }
 
+    /// Whether it is a recording or a pipe, and no network of people.
+    pub const fn is_recording(&self) -> bool {
+        matches!(self, Self::Jsonl(_))
+    }
+
     /// The supported forms, for people.
     pub const FORMS: &'static str = FORMS;
 

@@ -1,6 +1,7 @@
 //! The options of the commands that run until they are stopped: `up`, `serve` and `bot`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::TypedValueParser;
@@ -13,6 +14,7 @@ use super::super::retention::KeepArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
 use super::values::{count, millis, one_of, replicas, yes_or_no};
 use crate::bot::chat::Source;
+use crate::bot::{Command, Commands, Language};
 use eitherway::service::JetStream;
 use eitherway::stack::Queries;
 
@@ -91,6 +93,41 @@ fn queries() -> impl TypedValueParser<Value = Queries> {
     one_of([("nats", Queries::Nats), ("db", Queries::Db)])
 }
 
+fn language() -> impl TypedValueParser<Value = Language> {
+    one_of([("en", Language::English), ("de", Language::German)])
+}
+
+/// The commands that were chosen; none, if they are switched off.
+pub(in crate::cli) type Chosen = Arc<[Command]>;
+
+fn commands(text: &str) -> Result<Chosen, String> {
+    match text.trim() {
+        "all" => Ok(Command::ALL.into()),
+        "off" => Ok(Arc::new([])),
+        list => list.split(',').map(|word| word.trim().parse()).collect(),
+    }
+}
+
+/// What nobody begins a line with by chance, and no network takes for its own.
+fn prefix(text: &str) -> Result<String, String> {
+    let fits = (1..=8).contains(&text.len()) && !text.contains(char::is_whitespace) && !text.starts_with('/');
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 8 characters without a blank, and no `/` first".to_owned())
+    }
+}
+
+impl ChatArgs {
+    /// The commands that the bot takes, if it takes any.
+    pub(in crate::cli) fn commands(&self) -> Option<Commands> {
+        let usual = || if self.chat.is_recording() { Arc::new([]) as Chosen } else { Command::ALL.into() };
+        let chosen = self.commands.clone().unwrap_or_else(usual);
+        let commands = Commands::default().prefix(&self.command_prefix).language(self.language);
+        (!chosen.is_empty()).then(|| commands.only(chosen.iter().copied()))
+    }
+}
+
 /// The bot's own.
 #[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct ChatArgs {
@@ -105,6 +142,16 @@ pub(in crate::cli) struct ChatArgs {
     /// The channel's name, unless --chat says it
     #[arg(long, env = "ROSEY_CHANNEL", value_name = "NAME")]
     pub(in crate::cli) channel: Option<String>,
+    /// Which commands people may give in the channel, and in private: `all`, `off`, or some of help, seen, tell, inbox, stats, top,
+    /// last, quote, separated by commas [default: all on a network, off for a recording]
+    #[arg(long, env = "ROSEY_COMMANDS", value_name = "LIST", value_parser = commands)]
+    pub(in crate::cli) commands: Option<Chosen>,
+    /// What stands before a command
+    #[arg(long, env = "ROSEY_COMMAND_PREFIX", default_value = "!", value_name = "TEXT", value_parser = prefix)]
+    pub(in crate::cli) command_prefix: String,
+    /// The language of the answers: en or de
+    #[arg(long, env = "ROSEY_LANGUAGE", default_value = "en", value_name = "LANG", value_parser = language())]
+    pub(in crate::cli) language: Language,
     /// The path that queries take first: NATS, or the database itself if it is on this machine. The other one serves when
     /// the first fails. Everything else goes over NATS first
     #[arg(long, env = "ROSEY_QUERIES", default_value = "nats", value_name = "PATH", value_parser = queries())]

@@ -34,10 +34,56 @@ pub(in crate::cli) struct StatsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(in crate::cli) struct SeenArgs {
+    /// The user
+    pub(in crate::cli) user: String,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct LeaderboardArgs {
+    /// Only what was said in the last hours, of the lines that are kept
+    #[arg(long, value_name = "HOURS")]
+    pub(in crate::cli) hours: Option<u32>,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct InboxArgs {
+    /// For whom the messages wait
+    #[arg(required_unless_present = "from")]
+    pub(in crate::cli) user: Option<String>,
+    /// Who has left them
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) from: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct QuoteArgs {
+    /// The number of the quote, or who said it [default: any of them]
+    pub(in crate::cli) which: Option<String>,
+    /// Keep this as a quote of the user
+    #[arg(long, value_name = "TEXT", requires = "which")]
+    pub(in crate::cli) add: Option<String>,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
 pub(in crate::cli) struct RecentArgs {
     /// The number of lines
     #[arg(short = 'n', long, default_value = "20", value_name = "N")]
     pub(in crate::cli) lines: u32,
+    /// Only what this user said
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) user: Option<String>,
+    /// Only lines with this text in them, letter by letter
+    #[arg(long, value_name = "TEXT")]
+    pub(in crate::cli) containing: Option<String>,
     #[command(flatten)]
     pub(in crate::cli) paths: PathArgs,
 }
@@ -47,6 +93,12 @@ pub(in crate::cli) struct TellArgs {
     /// Say it in the channel, instead of to one user
     #[arg(long)]
     pub(in crate::cli) channel: bool,
+    /// Who of the channel leaves it: the bot says so, and `!tell undo` of this user takes it back
+    #[arg(long, value_name = "NAME", conflicts_with = "channel")]
+    pub(in crate::cli) from: Option<String>,
+    /// Say it to the user in the channel, instead of in private
+    #[arg(long, requires = "from")]
+    pub(in crate::cli) aloud: bool,
     /// The user (not with --channel), and the message
     #[arg(required = true, value_name = "[USER] TEXT", num_args = 1..=2)]
     pub(in crate::cli) words: Vec<String>,

@@ -11,7 +11,7 @@ use crate::support::*;
 const SECRET: &str = "hunter2";
 
 /// Every command, with what it needs to be understood.
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 16] = [
     &["up", "--chat", "jsonl:-"],
     &["serve"],
     &["bot", "--chat", "jsonl:-"],
@@ -19,6 +19,10 @@ const COMMANDS: [&[&str]; 12] = [
     &["stats"],
     &["recent"],
     &["tell", "alice", "hi"],
+    &["seen", "alice"],
+    &["leaderboard"],
+    &["quote"],
+    &["inbox", "alice"],
     &["outbox"],
     &["verify"],
     &["dead"],
@@ -185,7 +189,7 @@ fn config_refuses_what_the_command_would_refuse_and_names_every_place() {
 
     // Whatever `config` takes, the command takes; and the other way round.
     for (words, says) in [
-        (&["serve", "--keep", "lines=5d"][..], "is not one of chat, history, ledger, sent"),
+        (&["serve", "--keep", "lines=5d"][..], "is not one of chat, history, kv, ledger, sent"),
         (&["serve", "--keep", "ledger=1d"], "at least 8d"),
         (&["serve", "--reply-prefix", "rosey.db"], "rosey.db lies there"),
         (&["serve", "--nats-inbox-prefix", "a b"], "expected a subject"),

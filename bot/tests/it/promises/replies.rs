@@ -48,7 +48,7 @@ impl Raw {
 }
 
 /// A good message for each subject, and whether it changes something.
-const OPERATIONS: [(&str, &str, bool); 16] = [
+const OPERATIONS: [(&str, &str, bool); 28] = [
     ("user.joined", r#"{"username":"mallory"}"#, true),
     ("user.left", r#"{"username":"mallory"}"#, true),
     ("message.log", r#"{"username":"mallory","message":"hi"}"#, true),
@@ -65,6 +65,18 @@ const OPERATIONS: [(&str, &str, bool); 16] = [
     ("query.channel_stats", "{}", false),
     ("query.user_count_history", "{}", false),
     ("query.open_sessions", "{}", false),
+    ("query.seen", r#"{"username":"mallory"}"#, false),
+    ("query.leaderboard", "{}", false),
+    ("query.chat", "{}", false),
+    ("messages.tell", r#"{"sender":"mallory","username":"alice","content":"hi"}"#, true),
+    ("messages.tell.undo", r#"{"sender":"mallory","message_id":1}"#, true),
+    ("query.tells", r#"{"sender":"mallory"}"#, false),
+    ("quote.add", r#"{"username":"mallory","message":"hi"}"#, true),
+    ("quote.get", "{}", false),
+    ("kv.set", r#"{"plugin_name":"mallory","key":"a","value":1}"#, true),
+    ("kv.get", r#"{"plugin_name":"mallory","key":"a"}"#, false),
+    ("kv.delete", r#"{"plugin_name":"mallory","key":"a"}"#, true),
+    ("kv.list", r#"{"plugin_name":"mallory"}"#, false),
 ];
 
 /// Others are refused by the server itself, from any client: `$JS.ACK.`, `_R_.` and `_GR_.` are its own.
@@ -104,7 +116,7 @@ async fn a_peer_that_wants_an_answer_where_no_inbox_is_gets_none_and_nothing_is_
     let mut everything = peer.listen(">").await;
     let mut raw = Raw::connect(&server);
     let own =
-        ["rosey.db.ping", "rosey.db.who", "rosey.db.applied", "rosey.db.no.such.thing", "rosey.db.kv.get"];
+        ["rosey.db.ping", "rosey.db.who", "rosey.db.applied", "rosey.db.no.such.thing", "rosey.db.kv.take"];
     let questions = ["$SRV.PING", "$SRV.INFO", "$SRV.STATS", "$SRV.PING.rosey-db", "$SRV.STATS.rosey-db"];
     let mut expected = 0;
     for reply in NO_INBOXES {
@@ -318,7 +330,7 @@ async fn an_operation_that_does_not_exist_is_refused_at_once_and_a_flood_of_them
     let service = ServeProcess::start_with(&server, &file, &["--jetstream", "off"]).await;
     let peer = Peer::connect(&server).await;
     for subject in
-        ["rosey.db.kv.get", "rosey.db.row.quotes.insert", "rosey.db.foo", "rosey.db.user", "rosey.db.PING"]
+        ["rosey.db.kv.take", "rosey.db.row.quotes.insert", "rosey.db.foo", "rosey.db.user", "rosey.db.PING"]
     {
         let said = peer.request(subject, "{}").await;
         assert_eq!(said.refusal(), Some(501), "{subject}: {said:?}");

@@ -1,0 +1,40 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Chatter, check};
+use eitherway::operation::{Definition, Dialect, Invalid, Spec};
+
+/// Who has said most since a time, of the lines that are kept: most first. Over all time, `channel_stats` knows ten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetLeaderboard {
+    /// Since when, in unix seconds; of all lines that are kept by default.
+    #[serde(default)]
+    pub since: u32,
+    /// How many users at most; 10 by default, and 100 at most.
+    #[serde(default = "check::number::<10>", deserialize_with = "check::number_or::<10, _>")]
+    pub limit: u32,
+}
+
+impl Definition for GetLeaderboard {
+    type Answer = Vec<Chatter>;
+    const SPEC: Spec = Spec::query("leaderboard", "rosey.db.query.leaderboard")
+        .list()
+        .example(r#"{"since":1700000000,"limit":5}"#);
+    const ANSWER: &'static str = "
+        SELECT json_group_array(json_object('username', username, 'chat_lines', lines) ORDER BY lines DESC, username)
+        FROM (
+            SELECT c.username, count(*) AS lines
+            FROM asked CROSS JOIN recent_chat c ON c.at >= (op ->> 'since') * 1000
+            GROUP BY c.username ORDER BY 2 DESC, 1 LIMIT (SELECT op ->> 'limit' FROM asked))";
+    const POSTGRES: Dialect = Dialect::SAME.answer(
+        "SELECT coalesce(json_agg(json_build_object('username', username, 'chat_lines', lines)
+                    ORDER BY lines DESC, username), '[]')
+         FROM (
+             SELECT c.username, count(*) AS lines
+             FROM recent_chat c WHERE c.at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
+             GROUP BY c.username ORDER BY 2 DESC, 1 LIMIT (SELECT CAST(op ->> 'limit' AS bigint) FROM asked)) l",
+    );
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::at_most("limit", self.limit, 100)
+    }
+}

@@ -1,0 +1,59 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Enqueued, check};
+use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
+
+/// A message that somebody of the channel leaves for another one. It waits in the queue of the bot's messages, and is handed out by
+/// `outbound_get` for its recipient.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tell {
+    /// Who leaves it.
+    pub sender: String,
+    /// The recipient.
+    pub username: String,
+    /// The message.
+    pub content: String,
+    /// Whether it is told in private, as by default, or said to the recipient in the channel.
+    #[serde(default = "privately")]
+    pub privately: bool,
+}
+
+pub(super) const fn privately() -> bool {
+    true
+}
+
+impl Definition for Tell {
+    type Answer = Enqueued;
+    const SPEC: Spec = Spec::call("tell", "rosey.db.messages.tell")
+        .example(r#"{"sender":"bob","username":"alice","content":"the door is open"}"#);
+    const STATEMENTS: &'static [&'static str] = &[
+        "INSERT INTO outbound_messages (timestamp, message, username, sender, private, at, op_id)
+         SELECT at / 1000, op ->> 'content', op ->> 'username', op ->> 'sender', op ->> 'privately', at, id FROM new",
+    ];
+    const ANSWER: &'static str = "
+        SELECT asked.id, json_object('id', o.id)
+        FROM asked CROSS JOIN outbound_messages o ON o.op_id = asked.id";
+    const CHECKS: &'static [Invariant] = &[Invariant::new(
+        "tells",
+        "SELECT l.id, 'id', o.id, l.answer ->> 'id'
+         FROM applied l LEFT JOIN outbound_messages o ON o.op_id = l.id AND o.sender IS NOT NULL
+         WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.sent'), 0)",
+    )];
+    const POSTGRES: Dialect = Dialect::SAME
+        .statements(&["
+            INSERT INTO outbound_messages (timestamp, message, username, sender, private, at, op_id)
+            SELECT at / 1000, op ->> 'content', op ->> 'username', op ->> 'sender',
+                   CAST(CAST(op ->> 'privately' AS boolean) AS integer), at, id
+            FROM new"])
+        .answer(
+            "SELECT asked.id, json_build_object('id', o.id)
+             FROM asked JOIN outbound_messages o ON o.op_id = asked.id",
+        )
+        .keys(Keys::Own);
+
+    fn check(&self) -> Result<(), Invalid> {
+        check::text("sender", &self.sender, check::NAME)?;
+        check::text("username", &self.username, check::NAME)?;
+        check::text("content", &self.content, check::SHORT)
+    }
+}
