@@ -36,6 +36,7 @@ mod reads;
 mod serve;
 mod spin;
 mod sqlite;
+mod status;
 mod store;
 mod stores;
 mod sweep;
@@ -61,6 +62,7 @@ pub use dead::{DeadLetters, StoredDeadLetter};
 pub use future::SqlFuture;
 use reader::SqliteReader;
 pub use sqlite::{OpenError, SqliteOptions};
+pub use status::WriterStatus;
 pub use stores::SqliteFiles;
 use tracing::Instrument;
 #[cfg(feature = "postgres")]
@@ -74,6 +76,7 @@ use crate::store::duplicates::Duplicates;
 use crate::store::fold::{ByTheWriter, Folds};
 use crate::store::keeper::Keeper;
 use crate::store::options::StoreOptions;
+use crate::store::pulse::Pulse;
 use crate::store::queue::{Item, closed};
 use crate::store::reader::Reader;
 use crate::store::retention;
@@ -107,6 +110,7 @@ const LAST: Duration = Duration::from_secs(15);
 
 struct Shared {
     writes: mpsc::Sender<Item>,
+    pulse: Pulse,
     reader: Arc<dyn Reader>,
     repeats: Duplicates,
     future_tolerance: Duration,
@@ -200,7 +204,9 @@ impl<O: Persist> SqlService<O> {
         if parts.options.trust_clock {
             keeper.trust();
         }
-        let run = crate::store::writer::run(backend, repeats.clone(), folds.appended.clone(), queue);
+        let pulse = Pulse::new(parts.options.metrics_prefix);
+        let appended = folds.appended.clone();
+        let run = crate::store::writer::run(backend, repeats.clone(), appended, pulse.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
         // One that runs for long does what others have left: a command that asks or sends one thing does not.
@@ -217,6 +223,7 @@ impl<O: Persist> SqlService<O> {
         }
         let shared = Shared {
             writes,
+            pulse,
             reader,
             repeats,
             future_tolerance: parts.options.future_tolerance,

@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::args::{
-    BotArgs, ConfigArgs, DemoArgs, Global, RecentArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs,
-    UpArgs,
+    BotArgs, ConfigArgs, DemoArgs, Global, RecentArgs, SendArgs,
+    ServeArgs, StatsArgs, StoreArgs, TellArgs, UpArgs,
 };
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;

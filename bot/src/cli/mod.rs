@@ -19,6 +19,7 @@ mod environment;
 mod exit;
 mod files;
 mod known;
+mod listen;
 mod log;
 mod logfile;
 #[cfg(unix)]
@@ -28,6 +29,7 @@ mod number;
 mod outbox;
 mod paths;
 mod query;
+mod reachable;
 mod reload;
 mod resolved;
 mod retention;

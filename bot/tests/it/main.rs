@@ -7,6 +7,7 @@ mod cli;
 mod cluster;
 mod demo;
 mod durable;
+mod endpoints;
 mod ghosts;
 mod handover;
 mod irc;
