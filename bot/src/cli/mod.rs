@@ -3,6 +3,7 @@
 mod addresses;
 mod advice;
 mod args;
+mod backup;
 mod bot;
 mod causes;
 mod command;
@@ -32,6 +33,7 @@ mod query;
 mod reachable;
 mod reload;
 mod resolved;
+mod restore;
 mod retention;
 mod secrets;
 mod send;
@@ -140,6 +142,8 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Tell(args) => query::tell(&global, args).await,
         Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
+        Command::Backup(args) => backup::run(&global, args).await,
+        Command::Restore(args) => restore::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Demo(args) => demo::run(&global, args).await,
         // Shown before, of the configuration as it was read.
