@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::args::{
-    BackupArgs, BotArgs, ConfigArgs, DemoArgs, Global, RecentArgs, RestoreArgs, SendArgs,
+    BackupArgs, BotArgs, ConfigArgs, DemoArgs, DoctorArgs, Global, RecentArgs, RestoreArgs, SendArgs,
     ServeArgs, StatsArgs, StoreArgs, TellArgs, UpArgs,
 };
 use super::dead::DeadArgs;
@@ -83,6 +83,18 @@ Examples:
    reads its chat's history again, is started. Each event takes effect once, whoever offers it again.
 5. Start the service, then the bots.";
 
+const DOCTOR: &str = "\
+Examples:
+  rosey doctor                                     with the options of ./rosey.toml and the environment
+  rosey doctor --nats-url tls://service:PW@host    as the user of the service
+  rosey doctor --no-nats --database-url postgres://rosey@db/rosey
+  rosey doctor --json | jq '.findings[] | select(.state != \"ok\")'
+
+Run it as the user, in the directory and with the configuration of the process that is to run. Each
+permission is tried by itself: what a service listens to is listened to for a moment, what a bot asks
+is asked in a way that changes nothing. A line with FAIL has to be put right; one with WARN concerns
+some processes, or will be a trouble one day. A running service tells more: --listen, /readyz.";
+
 const DEAD: &str = "\
 Examples:
   rosey dead list                                  the newest ones, with the reason of each
@@ -137,6 +149,10 @@ pub(super) enum Command {
     Dead(DeadArgs),
     /// Play a whole session on real processes while one thing after another breaks; end with a table and a verdict
     Demo(DemoArgs),
+    /// Look at everything that bot and service need (NATS, its permissions and limits, the database, files, disk, clock),
+    /// change nothing, and say what to do; exit 1 if something does not work
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorArgs),
     /// Print the options in force and where each came from, with secrets hidden
     Config(ConfigArgs),
     /// Print a completion script
@@ -175,6 +191,7 @@ impl Command {
             Self::Outbox(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Verify(args) => (&mut args.database, &args.namespace),
             Self::Dead(args) => (&mut args.store.database, &args.store.namespace),
+            Self::Doctor(args) => (&mut args.store.database, &args.store.namespace),
             Self::Backup(args) => (&mut args.store.database, &args.store.namespace),
             Self::Restore(args) => (&mut args.store.database, &args.store.namespace),
             Self::Serve(_) | Self::Demo(_) | Self::Config(_) | Self::Completions { .. } => return self,

@@ -15,6 +15,7 @@ mod database_options;
 mod databases;
 mod dead;
 mod demo;
+mod doctor;
 mod effective;
 mod environment;
 mod exit;
@@ -142,6 +143,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Tell(args) => query::tell(&global, args).await,
         Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
+        Command::Doctor(args) => doctor::run(&global, args).await,
         Command::Backup(args) => backup::run(&global, args).await,
         Command::Restore(args) => restore::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,

@@ -7,6 +7,7 @@ mod bot_end_to_end;
 mod cli;
 mod cluster;
 mod demo;
+mod doctor;
 mod durable;
 mod endpoints;
 mod ghosts;

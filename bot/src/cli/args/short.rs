@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use super::super::outbox::OutboxArgs;
 use super::paths::{NatsArgs, PathArgs, StoreArgs};
 use super::values::yes_or_no;
 
@@ -76,6 +77,22 @@ pub(in crate::cli) struct RestoreArgs {
     /// Do not ask on NATS whether a service is running
     #[arg(long, env = "ROSEY_NO_NATS", value_parser = yes_or_no, action = ArgAction::SetTrue, help_heading = "Paths")]
     pub(in crate::cli) no_nats: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DoctorArgs {
+    #[command(flatten)]
+    pub(in crate::cli) nats: NatsArgs,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    /// Do not look at NATS
+    #[arg(long, env = "ROSEY_NO_NATS", value_parser = yes_or_no, action = ArgAction::SetTrue, help_heading = "Paths")]
+    pub(in crate::cli) no_nats: bool,
+    /// How large the service lets the stream grow, in bytes: whether the account allows that is looked at
+    #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(in crate::cli) stream_max_bytes: Option<i64>,
+    #[command(flatten)]
+    pub(in crate::cli) outbox: OutboxArgs,
 }
 
 #[derive(Debug, Args)]
