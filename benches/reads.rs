@@ -100,7 +100,7 @@ fn bare(
 ) {
     let sql: &'static str = Box::leak(
         format!(
-            "WITH asked (id, at, op) AS (SELECT NULL, NULL, $1), host (now, answer_bytes) AS (SELECT 0, {MOST}) {answer}"
+            "WITH asked (id, at, op) AS (SELECT NULL, NULL, $1), host (now, answer_bytes) AS (SELECT 0, {MOST}) SELECT * FROM ({answer})"
         )
         .into(),
     );

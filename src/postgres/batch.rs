@@ -38,14 +38,14 @@ pub(super) struct BatchOutcome {
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// Those that the ledger had before, with an answer or without.
     pub(super) known: Vec<bool>,
-    repeats: Vec<usize>,
+    duplicates: Vec<usize>,
 }
 
 /// What the function has said. Of what is new and has no answer, it says nothing.
 pub(super) fn read_outcomes(rows: &[PgRow], writes: &[Write]) -> Result<BatchOutcome, sqlx::Error> {
     let mut places: HashMap<String, usize> = HashMap::new();
     let (outcomes, known) = (vec![None; writes.len()], vec![false; writes.len()]);
-    let mut told = BatchOutcome { outcomes, known, repeats: Vec::new() };
+    let mut told = BatchOutcome { outcomes, known, duplicates: Vec::new() };
     if !rows.is_empty() {
         places = writes.iter().enumerate().map(|(place, write)| (write.id.to_string(), place)).collect();
     }
@@ -58,7 +58,7 @@ pub(super) fn read_outcomes(rows: &[PgRow], writes: &[Write]) -> Result<BatchOut
         let known = row.try_get(2)?;
         if known {
             told.known[place] = true;
-            told.repeats.push(writes[place].index);
+            told.duplicates.push(writes[place].index);
         }
         if let Some(answer) = row.try_get::<Option<String>, _>(1)? {
             told.outcomes[place] = Some(if known { kept(answer) } else { Outcome::Answer(answer) });
@@ -73,6 +73,6 @@ impl BatchOutcome {
         let silence = |write: &Write| Outcome::Answer(silences[write.index].to_owned());
         let all = self.outcomes.into_iter().zip(writes);
         let outcomes = all.map(|(outcome, write)| outcome.unwrap_or_else(|| silence(write))).collect();
-        Applied { outcomes, repeats: self.repeats }
+        Applied { outcomes, duplicates: self.duplicates }
     }
 }

@@ -58,12 +58,12 @@ fn comparing(operation: &str, check: &Invariant) -> String {
         "WITH applied (id, at, answer) AS (
              SELECT id, occurred_at, CASE WHEN answer NOT LIKE '!%' THEN answer::jsonb END
              FROM ledger WHERE operation = '{operation}'),
-         compared (about, field, stands, must_stand) AS MATERIALIZED (
-             SELECT about::text, field::text, stands::text, must_stand::text
-             FROM ({}\n) c (about, field, stands, must_stand)),
-         wrong AS (SELECT * FROM compared WHERE stands IS DISTINCT FROM must_stand)
+         compared (about, field, actual, expected) AS MATERIALIZED (
+             SELECT about::text, field::text, actual::text, expected::text
+             FROM ({}\n) c (about, field, actual, expected)),
+         wrong AS (SELECT * FROM compared WHERE actual IS DISTINCT FROM expected)
          SELECT (SELECT count(*) FROM compared)::text, (SELECT count(*) FROM wrong)::text, NULL, NULL
-         UNION ALL (SELECT about, field, stands, must_stand FROM wrong LIMIT {TOLD})",
+         UNION ALL (SELECT about, field, actual, expected FROM wrong LIMIT {TOLD})",
         check.sql
     )
 }

@@ -99,8 +99,8 @@ pub(super) fn note(
 /// beginning, and after that a loss has been said; anything else is news.
 fn failed(state: &watch::Sender<Connection>, said: &ServerLog, failure: &Failure) {
     let new = state.send_if_modified(|s| !s.up && s.failure.replace(failure.kind) != Some(failure.kind));
-    let news = new && said.sayings().failure.replace(failure.kind) != Some(failure.kind);
-    if news && failure.kind != failure::Kind::Absent {
+    let is_new = new && said.sayings().failure.replace(failure.kind) != Some(failure.kind);
+    if is_new && failure.kind != failure::Kind::Absent {
         tracing::warn!("cannot connect to NATS, retrying indefinitely: {}", failure.said);
     }
 }

@@ -43,7 +43,7 @@ struct When {
     last: Instant,
     said: Option<Instant>,
     /// Whether something has come since it was said.
-    news: bool,
+    unsaid: bool,
 }
 
 impl Unreadable {
@@ -92,7 +92,7 @@ impl Unreadable {
         match when.said {
             // Raising it says it.
             None => when.said = Some(now),
-            Some(said) if when.news && now.duration_since(said) >= EVERY => {
+            Some(said) if when.unsaid && now.duration_since(said) >= EVERY => {
                 tracing::warn!("{sentence}");
                 when.said = Some(now);
             }
@@ -101,7 +101,7 @@ impl Unreadable {
                 return notices.raise(KEY, sentence);
             }
         }
-        when.news = false;
+        when.unsaid = false;
         state.when = Some(when);
         notices.raise(KEY, sentence);
     }
@@ -110,8 +110,8 @@ impl Unreadable {
 impl State {
     fn again(&mut self) {
         let now = Instant::now();
-        let when = self.when.get_or_insert(When { first: now, last: now, said: None, news: true });
-        (when.last, when.news) = (now, true);
+        let when = self.when.get_or_insert(When { first: now, last: now, said: None, unsaid: true });
+        (when.last, when.unsaid) = (now, true);
     }
 
     fn sentence(&self) -> String {

@@ -115,7 +115,7 @@ struct Shared {
     writes: mpsc::Sender<Item>,
     pulse: Pulse,
     reader: Arc<dyn Reader>,
-    repeats: Duplicates,
+    duplicates: Duplicates,
     future_tolerance: Duration,
     /// The most bytes of a list.
     answer_bytes: usize,
@@ -126,7 +126,8 @@ struct Shared {
     folding: Option<bool>,
     database: String,
     shown: String,
-    /// Ends with the last clone, and with it the retention task.
+    /// Ends retention and folding when it is closed, or with the last clone.
+    ended: CancellationToken,
     _running: DropGuard,
 }
 
@@ -201,7 +202,7 @@ impl<O: Persist> SqlService<O> {
             let (reader, writes) = (Arc::clone(&reader), writes.downgrade());
             Folds::new(O::FOLDS, Arc::new(ByTheWriter { reader, writes }))
         });
-        let repeats = Duplicates::new(O::SPECS.len());
+        let duplicates = Duplicates::new(O::SPECS.len());
         // What cannot be read now is looked for again before anything is removed.
         let loaded = keeper.load(&*reader).await;
         if parts.options.trust_clock {
@@ -209,7 +210,7 @@ impl<O: Persist> SqlService<O> {
         }
         let pulse = Pulse::new(parts.options.metrics_prefix);
         let appended = folds.appended.clone();
-        let run = crate::store::writer::run(backend, repeats.clone(), appended, pulse.clone(), queue);
+        let run = crate::store::writer::run(backend, duplicates.clone(), appended, pulse.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
         // One that runs for long does what others have left: a command that asks or sends one thing does not.
@@ -228,7 +229,7 @@ impl<O: Persist> SqlService<O> {
             writes,
             pulse,
             reader,
-            repeats,
+            duplicates,
             future_tolerance: parts.options.future_tolerance,
             answer_bytes: parts.options.answer_bytes,
             past_tolerance: parts.options.past_tolerance,
@@ -237,6 +238,7 @@ impl<O: Persist> SqlService<O> {
             folding: parts.options.folding.map(|_| left),
             database: parts.database,
             shown: parts.shown,
+            ended: ended.clone(),
             _running: ended.drop_guard(),
         };
         Self { shared: Arc::new(shared), operation: PhantomData }
@@ -277,7 +279,7 @@ impl<O: Persist> SqlService<O> {
     /// of what was served another way, as a redelivery, or as a client's second try. Counted since this was opened.
     #[must_use]
     pub fn repeated(&self, index: usize) -> u64 {
-        self.shared.repeats.of(index)
+        self.shared.duplicates.of(index)
     }
 
     /// A pool of connections that can only read, for queries of one's own, if the database is SQLite.
@@ -347,6 +349,7 @@ impl<O: Persist> SqlService<O> {
     /// Ends the writer once everything handed to it is committed, and closes the file, within a limit. Requests from now on are
     /// refused. If no other process has it open, all of it is in the one file then, and what was appended is folded there.
     pub async fn close(&self) {
+        self.shared.ended.cancel();
         if let Some(left) = self.shared.folding {
             let _ = tokio::time::timeout(FOLDING, self.shared.folds.end(left)).await;
         }

@@ -11,10 +11,6 @@ use super::error;
 use crate::hints::{hints, option};
 use crate::namespace::Namespace;
 
-/// For how long the lock beside a file is waited for: less than an operation on the database may take, so that this is what
-/// is told.
-pub(super) const LOCK_PATIENCE: Duration = Duration::from_secs(4);
-
 /// Why a database could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -32,9 +28,9 @@ pub enum OpenError {
     },
     /// Another process has the lock beside the file, and keeps it.
     #[error(
-        "another process{by} has held the lock {path} for more than {LOCK_PATIENCE:?}, by which processes agree who opens a \
-         database: one that is starting hangs, or another program has taken it. Find it (fuser {path}) and end it, \
-         then try again",
+        "another process{by} has held the lock {path} for more than {waited:?}, by which processes agree who opens a \
+         database: one that is starting hangs, or another program has taken it, or many start at once. Find it (fuser \
+         {path}) and end it, then try again",
         path = path.display()
     )]
     Locked {
@@ -42,6 +38,8 @@ pub enum OpenError {
         path: PathBuf,
         /// The process that has the lock, where the system tells it: empty, or ` (process 123, name)`.
         by: String,
+        /// For how long it, or others in turn, had it.
+        waited: Duration,
     },
     /// The file is gone, and what was new in it lies beside it.
     #[error(

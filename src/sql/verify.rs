@@ -114,11 +114,11 @@ pub async fn verify<O: Persist>(
 pub(super) fn comparing(operation: &str, check: &Invariant) -> String {
     format!(
         "WITH applied (id, at, answer) AS (SELECT id, occurred_at, answer FROM ledger WHERE operation = '{operation}'),
-              compared (about, field, stands, must_stand) AS MATERIALIZED ({}\n),
-              wrong AS (SELECT * FROM compared WHERE stands IS NOT must_stand)
+              compared (about, field, actual, expected) AS MATERIALIZED ({}\n),
+              wrong AS (SELECT * FROM compared WHERE actual IS NOT expected)
          SELECT (SELECT count(*) FROM compared), (SELECT count(*) FROM wrong), NULL, NULL
          UNION ALL
-         SELECT * FROM (SELECT CAST(about AS TEXT), CAST(field AS TEXT), CAST(stands AS TEXT), CAST(must_stand AS TEXT)
+         SELECT * FROM (SELECT CAST(about AS TEXT), CAST(field AS TEXT), CAST(actual AS TEXT), CAST(expected AS TEXT)
                         FROM wrong LIMIT {TOLD})",
         check.sql
     )

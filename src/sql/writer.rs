@@ -276,8 +276,8 @@ impl Backend for Writer {
     }
 
     async fn transaction(&mut self, writes: &[Write]) -> Result<store::writer::Applied, Failure> {
-        let batch::Applied { outcomes, repeats, .. } = self.in_one(writes).await?;
-        Ok(store::writer::Applied { outcomes, repeats })
+        let batch::Applied { outcomes, duplicates, .. } = self.in_one(writes).await?;
+        Ok(store::writer::Applied { outcomes, duplicates })
     }
 
     async fn is_of_some(&mut self, failure: &Failure, writes: &[Write]) -> bool {

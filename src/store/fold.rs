@@ -164,6 +164,10 @@ impl Folds {
                 if reader.is_closed() { None } else { Some(self.portions(&mut seldom).await) }
             };
             let Some(Some(done)) = ended.run_until_cancelled(next).await else { return };
+            // What fails while the database is being closed says nothing of it.
+            if ended.is_cancelled() {
+                return;
+            }
             say(&*reader, done.as_ref().err());
             (pause, more) = match done {
                 Ok(Seen::Much { more: true }) => (PAUSE.min(every), true),

@@ -202,6 +202,7 @@ pub(crate) async fn keep_going(
             let round = round(&retention, clock::now(), ledger_from, &folds, &*reader, &writes);
             let Some(swept) = ended.run_until_cancelled(round).await else { return };
             match swept {
+                _ if ended.is_cancelled() => return,
                 Ok(swept) if swept.values().any(|count| *count > 0) => {
                     let text: Vec<_> = swept
                         .iter()

@@ -39,7 +39,7 @@ pub(crate) struct Applied {
     /// In the order of the writes.
     pub(crate) outcomes: Vec<Outcome>,
     /// Kinds of operations that the ledger knew already, one for each of them.
-    pub(crate) repeats: Vec<usize>,
+    pub(crate) duplicates: Vec<usize>,
 }
 
 /// What a database does for its writer.
@@ -79,12 +79,12 @@ pub(crate) trait Backend: Send + 'static {
 /// Runs until [`Item::Close`] comes, or all senders are dropped.
 pub(crate) async fn run<B: Backend>(
     backend: B,
-    repeats: Duplicates,
+    duplicates: Duplicates,
     appended: Appended,
     pulse: Pulse,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let mut writer = Writer { backend, repeats, appended, pulse };
+    let mut writer = Writer { backend, duplicates, appended, pulse };
     let mut looked = Instant::now();
     loop {
         writer.pulse.turn();
@@ -121,7 +121,7 @@ pub(crate) async fn run<B: Backend>(
 
 struct Writer<B> {
     backend: B,
-    repeats: Duplicates,
+    duplicates: Duplicates,
     appended: Appended,
     pulse: Pulse,
 }
@@ -146,14 +146,14 @@ impl<B: Backend> Writer<B> {
         let Batch {
             writes, waiting, id_conflicts, letters, letters_waiting, removal, record, barriers, ..
         } = batch;
-        let (repeats, mut waiting) = (self.repeats.clone(), waiting);
+        let (duplicates, mut waiting) = (self.duplicates.clone(), waiting);
         // At once: the rest of the batch may have to wait for a lock.
         let outcomes = self
             .apply(&writes, |place, outcome| {
                 let waiting = std::mem::take(&mut waiting[place]);
                 if outcome.is_ok() {
                     // They have met here, and share one row of the ledger.
-                    repeats.add(writes[place].index, waiting.len() as u64 - 1);
+                    duplicates.add(writes[place].index, waiting.len() as u64 - 1);
                 }
                 for tx in waiting {
                     let _ = tx.send(outcome.clone());
@@ -216,7 +216,7 @@ impl<B: Backend> Writer<B> {
                 Ok(applied) => {
                     self.pulse.works();
                     self.appended.tell(these);
-                    applied.repeats.into_iter().for_each(|kind| self.repeats.add(kind, 1));
+                    applied.duplicates.into_iter().for_each(|kind| self.duplicates.add(kind, 1));
                     for (place, (slot, outcome)) in answers.iter_mut().zip(applied.outcomes).enumerate() {
                         let answer = match outcome {
                             Outcome::Answer(json) => Ok(json),
@@ -275,7 +275,7 @@ pub(super) mod tests {
 
         async fn transaction(&mut self, writes: &[Write]) -> Result<Applied, Cause> {
             self.handed.push(writes.iter().map(|write| write.index).collect());
-            Ok(Applied { outcomes: self.outcomes.remove(0), repeats: Vec::new() })
+            Ok(Applied { outcomes: self.outcomes.remove(0), duplicates: Vec::new() })
         }
 
         async fn is_of_some(&mut self, _: &Cause, _: &[Write]) -> bool {
@@ -327,8 +327,8 @@ pub(super) mod tests {
             vec![answer()],
         ];
         let backend = Script { outcomes, handed: Vec::new() };
-        let (repeats, appended) = (Duplicates::new(6), Appended::default());
-        let mut writer = Writer { backend, repeats, appended, pulse: Pulse::new("test") };
+        let (duplicates, appended) = (Duplicates::new(6), Appended::default());
+        let mut writer = Writer { backend, duplicates, appended, pulse: Pulse::new("test") };
         let writes: Vec<Write> = (0..6).map(write).collect();
         let mut told = Vec::new();
         let answers = writer.apply(&writes, |place, answer| told.push((place, answer.is_ok()))).await;

@@ -59,12 +59,12 @@ const ON_POSTGRES: &str = "
         LEFT JOIN LATERAL (
             SELECT at, op_id, error FROM outbound_marks WHERE message = o.id AND kind IN ('retry', 'failed')
             ORDER BY at DESC, op_id DESC LIMIT 1) latest ON true)
-    SELECT id, f.name, CAST(f.stands AS text), CAST(f.must_stand AS text)
+    SELECT id, f.name, CAST(f.actual AS text), CAST(f.expected AS text)
     FROM whole CROSS JOIN LATERAL (VALUES
         ('timestamp', timestamp, at / 1000), ('sent', sent, CASE WHEN ended IS NULL THEN 0 ELSE 1 END),
         ('sent_timestamp', sent_timestamp, ended / 1000), ('retry_count', retry_count, retries),
         ('delivered_at', delivered_at, delivered), ('failed_at', failed_at, failed),
-        ('last_attempt', last_attempt, attempt), ('error_at', error_at, latest_at)) f (name, stands, must_stand)
+        ('last_attempt', last_attempt, attempt), ('error_at', error_at, latest_at)) f (name, actual, expected)
     UNION ALL SELECT id, 'error_id', error_id, latest_id FROM whole
     UNION ALL SELECT id, 'error_message', error_message, error FROM whole
     UNION ALL SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN '0' ELSE '1' END, '1' FROM outbound_messages";

@@ -137,14 +137,14 @@ impl Definition for StatusUpdate {
                     WHEN 'current_media_title' THEN s.current_media_title
                     WHEN 'current_media_duration' THEN s.current_media_duration
                     WHEN 'bot_start_time' THEN s.bot_start_time
-                    WHEN 'bot_connected' THEN s.bot_connected END AS stands,
+                    WHEN 'bot_connected' THEN s.bot_connected END AS actual,
                     CASE WHEN f.field = 'status' THEN coalesce(f.value, 'offline')
                          -- a text that is a number is one in a column of numbers
                          WHEN f.field = 'current_media_duration' AND s.current_media_duration = f.value
                          THEN s.current_media_duration
-                         ELSE f.value END AS must_stand
+                         ELSE f.value END AS expected
              FROM status_fields f LEFT JOIN current_status s ON s.id = 1)
-         SELECT 'status', field, stands, must_stand FROM whole",
+         SELECT 'status', field, actual, expected FROM whole",
     )];
     const POSTGRES: Dialect = Dialect::SAME
         .statements(&["

@@ -52,13 +52,13 @@ const ON_POSTGRES: &str = "
                sum(lines) AS total_chat_lines, div(sum(ms), 1000) AS total_time_connected, sum(ms) AS connected_ms,
                max(last_line) AS last_line, max(open) AS current_session_start
         FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL)
-    SELECT d.username, f.name, CAST(f.stands AS text), CAST(f.must_stand AS text)
+    SELECT d.username, f.name, CAST(f.actual AS text), CAST(f.expected AS text)
     FROM derived d LEFT JOIN user_stats_now u ON u.username = d.username CROSS JOIN LATERAL (VALUES
         ('first_seen', u.first_seen, d.first_seen), ('last_seen', u.last_seen, d.last_seen),
         ('total_chat_lines', u.total_chat_lines, d.total_chat_lines),
         ('total_time_connected', u.total_time_connected, d.total_time_connected),
         ('connected_ms', u.connected_ms, d.connected_ms), ('last_line', u.last_line, d.last_line),
-        ('current_session_start', u.current_session_start, d.current_session_start)) f (name, stands, must_stand)
+        ('current_session_start', u.current_session_start, d.current_session_start)) f (name, actual, expected)
     UNION ALL
     SELECT d.username, 'username', u.username, d.username
     FROM derived d LEFT JOIN user_stats_now u ON u.username = d.username
@@ -108,7 +108,7 @@ impl Definition for GetUserStats {
              FROM facts GROUP BY username HAVING min(first_seen) IS NOT NULL),
          users AS MATERIALIZED (SELECT * FROM user_stats_now WHERE username IS NOT NULL),
          whole AS (
-             SELECT u.username AS stands, d.username AS must_stand, coalesce(u.username, d.username) AS name, u.*, d.first_seen AS first, d.last_seen AS last, d.lines, d.ms, d.last_line AS line,
+             SELECT u.username AS actual, d.username AS expected, coalesce(u.username, d.username) AS name, u.*, d.first_seen AS first, d.last_seen AS last, d.lines, d.ms, d.last_line AS line,
                     d.open
              FROM users u
              LEFT JOIN derived d ON d.username = u.username
@@ -116,14 +116,14 @@ impl Definition for GetUserStats {
              UNION ALL
              SELECT NULL, d.username, d.username, u.*, d.first_seen, d.last_seen, d.lines, d.ms, d.last_line, d.open
              FROM derived d LEFT JOIN users u ON u.username = d.username WHERE u.username IS NULL)
-         SELECT name, 'username', stands, must_stand FROM whole
-         UNION ALL SELECT name, 'first_seen', first_seen, first FROM whole WHERE stands = must_stand
-         UNION ALL SELECT name, 'last_seen', last_seen, last FROM whole WHERE stands = must_stand
-         UNION ALL SELECT name, 'total_chat_lines', total_chat_lines, lines FROM whole WHERE stands = must_stand
-         UNION ALL SELECT name, 'total_time_connected', total_time_connected, ms / 1000 FROM whole WHERE stands = must_stand
-         UNION ALL SELECT name, 'connected_ms', connected_ms, ms FROM whole WHERE stands = must_stand
-         UNION ALL SELECT name, 'last_line', last_line, line FROM whole WHERE stands = must_stand
-         UNION ALL SELECT name, 'current_session_start', current_session_start, open FROM whole WHERE stands = must_stand",
+         SELECT name, 'username', actual, expected FROM whole
+         UNION ALL SELECT name, 'first_seen', first_seen, first FROM whole WHERE actual = expected
+         UNION ALL SELECT name, 'last_seen', last_seen, last FROM whole WHERE actual = expected
+         UNION ALL SELECT name, 'total_chat_lines', total_chat_lines, lines FROM whole WHERE actual = expected
+         UNION ALL SELECT name, 'total_time_connected', total_time_connected, ms / 1000 FROM whole WHERE actual = expected
+         UNION ALL SELECT name, 'connected_ms', connected_ms, ms FROM whole WHERE actual = expected
+         UNION ALL SELECT name, 'last_line', last_line, line FROM whole WHERE actual = expected
+         UNION ALL SELECT name, 'current_session_start', current_session_start, open FROM whole WHERE actual = expected",
     )];
     const POSTGRES: Dialect = Dialect::SAME
         .answer(

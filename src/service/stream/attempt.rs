@@ -62,19 +62,10 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
             self.shared.troubles.database_fails(name, &cause);
             self.note(name, &cause);
             again.because(&cause);
-            if is_of_the_database(&cause) {
-                permit.failed();
-                failures += 1;
-            } else {
-                drop(permit);
-                if !self.wait(stop, &mut pause).await {
-                    return End::Returned;
-                }
+            if !self.fails(&cause, permit, (&mut failures, &mut pause), stop).await {
+                return End::Returned;
             }
-            let next = match shared.outage.enter(failures) {
-                Ok(permit) => Some(permit),
-                Err(ticket) => self.wait_for_permit(ticket, stop).await,
-            };
+            let next = self.permit(failures, stop).await;
             match error.into_request().zip(next) {
                 Some((same, next)) => (permit, call) = (next, shared.db.clone().call(same)),
                 None => return End::Returned,
@@ -97,13 +88,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
         let (mut pause, mut again) = (RETRY.0, self.shared.progress.taken(known));
         let mut failures = 0;
         let new = loop {
-            let permit = match self.shared.outage.enter(failures) {
-                Ok(permit) => permit,
-                Err(ticket) => match self.wait_for_permit(ticket, stop).await {
-                    Some(permit) => permit,
-                    None => return End::Returned,
-                },
-            };
+            let Some(permit) = self.permit(failures, stop).await else { return End::Returned };
             let cause = match self.keep(&letter).await {
                 Ok(new) => {
                     permit.served();
@@ -113,20 +98,14 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
             };
             self.shared.troubles.unburied(name, &cause);
             again.because(&cause);
-            if is_of_the_database(&cause) {
-                permit.failed();
-                failures += 1;
-            } else {
-                drop(permit);
-                if !self.wait(stop, &mut pause).await {
-                    return End::Returned;
-                }
+            if !self.fails(&cause, permit, (&mut failures, &mut pause), stop).await {
+                return End::Returned;
             }
         };
         if new {
             handle::notice(self.shared, name, &letter).await;
         }
-        End::Buried { new }
+        End::DeadLettered { new }
     }
 
     fn letter(&self, index: usize, cause: &Cause) -> DeadLetter {
@@ -155,6 +134,32 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
         // The process may have died between keeping it and acknowledging it.
         let again = self.delivery.info.delivered > 1;
         self.shared.db.dead_letter(letter.clone(), again).await
+    }
+
+    /// After a failure: one of the database lets the next turn decide when it is tried again, any other one a pause. Whether it
+    /// is tried again at all.
+    async fn fails(
+        &mut self,
+        cause: &Cause,
+        permit: RetryPermit,
+        (failures, pause): (&mut u32, &mut Duration),
+        stop: &CancellationToken,
+    ) -> bool {
+        if is_of_the_database(cause) {
+            permit.failed();
+            *failures += 1;
+            return true;
+        }
+        drop(permit);
+        self.wait(stop, pause).await
+    }
+
+    /// The permit for the next try, at once or when its turn comes.
+    async fn permit(&mut self, failures: u32, stop: &CancellationToken) -> Option<RetryPermit> {
+        match self.shared.outage.enter(failures) {
+            Ok(permit) => Some(permit),
+            Err(ticket) => self.wait_for_permit(ticket, stop).await,
+        }
     }
 
     /// Waits for the turn, and keeps the server from delivering the message again meanwhile; none, when it is time to stop.

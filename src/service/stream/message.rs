@@ -25,7 +25,7 @@ use crate::store::Store;
 pub(super) enum End {
     Applied,
     /// Kept as a dead letter; or it was kept before.
-    Buried {
+    DeadLettered {
         new: bool,
     },
     Returned,
@@ -158,7 +158,7 @@ pub(super) async fn apply<O: Operation, D: Store<O>>(
         match end {
             End::Applied => count(&counters.done),
             End::Returned => count(&counters.returned),
-            End::Buried { new } => {
+            End::DeadLettered { new } => {
                 count(&counters.refused);
                 if new {
                     count(&counters.buried);

@@ -62,7 +62,7 @@ pub(super) async fn known(
             outcomes[place] = Some(Outcome::IdReused);
             continue;
         }
-        applied.repeats.push(kind);
+        applied.duplicates.push(kind);
         let answer: Option<String> = row.try_get(1)?;
         let outcome = match answer {
             Some(answer) => kept(answer),

@@ -22,7 +22,7 @@ pub(in crate::sql) struct Applied {
     /// In the order of the writes.
     pub(in crate::sql) outcomes: Vec<Outcome>,
     /// Kinds of operations that the ledger knew already, one for each of them.
-    pub(in crate::sql) repeats: Vec<usize>,
+    pub(in crate::sql) duplicates: Vec<usize>,
     /// How many the ledger did not know.
     pub(in crate::sql) new: u64,
     /// When they were applied, as the ledger has it, in unix milliseconds.

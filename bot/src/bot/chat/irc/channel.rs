@@ -17,6 +17,10 @@ use eitherway::clock;
 const HELD: Duration = Duration::from_secs(10 * 60);
 /// More members than any channel has: what a server tells beyond is dropped, so that memory is bounded.
 const MOST_MEMBERS: usize = 65_536;
+/// Longer than any name, or any user and host, of a server, in bytes. What has a longer one is not believed.
+const LONGEST_NAME: usize = 256;
+/// How far a server's clock may be behind ours, in milliseconds. Instead of one that is further behind, ours counts.
+const BEHIND: i64 = 60_000;
 
 /// What a server has said of itself.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub(super) struct Channel {
     held: HashMap<String, Held>,
     listing: Vec<UserData>,
     inside: bool,
+    /// Whether the list of names that an entry brings has not ended. Later lists are not asked for.
+    entering: bool,
     /// The time of the last event of presence: none is before it.
     latest: i64,
     crowd: Crowd,
@@ -85,6 +91,7 @@ impl Channel {
             held: HashMap::new(),
             listing: Vec::new(),
             inside: false,
+            entering: false,
             latest: 0,
             crowd: Crowd::default(),
         }
@@ -123,10 +130,14 @@ impl Channel {
     pub(super) fn hear(&mut self, message: &Message<'_>, now: Instant) -> Vec<Event> {
         let mut events = Vec::new();
         let nick = message.nick();
+        if nick.len().max(message.mask().len()) > LONGEST_NAME {
+            return events;
+        }
         match message.command {
             "JOIN" if self.is_here(message.param(0)) => self.joined(message, &mut events),
-            "353" if self.is_here(message.param(2)) => self.listed(message),
-            "366" if self.is_here(message.param(1)) && self.inside => {
+            "353" if self.entering && self.is_here(message.param(2)) => self.listed(message),
+            "366" if self.entering && self.inside && self.is_here(message.param(1)) => {
+                self.entering = false;
                 let at = self.moment(message);
                 self.list_ended(at, &mut events);
             }
@@ -194,7 +205,9 @@ impl Channel {
         let (nick, at) = (message.nick(), self.moment(message));
         let member = Member { nick: nick.to_owned(), mask: message.mask().to_owned() };
         if self.is_me(nick) {
-            (self.mask, self.inside) = (member.mask, true);
+            // By our clock, and all moves after it: by the server's, it could be before the loss of the last connection.
+            let at = self.later(clock::issue());
+            (self.mask, self.inside, self.entering) = (member.mask, true, true);
             self.listing.clear();
             events.push(Event::new(Body::Connect, Stamp::at(at)));
             return;
@@ -224,7 +237,9 @@ impl Channel {
             let name = entry.trim_start_matches(|c| self.server.ranks.contains(c));
             let signs = &entry[..entry.len() - name.len()];
             let (nick, mask) = name.split_once('!').unwrap_or((name, ""));
-            if nick.is_empty() || self.listing.len() >= MOST_MEMBERS {
+            let is_long = nick.len().max(mask.len()) > LONGEST_NAME;
+            let full = self.listing.len().max(self.members.len()) >= MOST_MEMBERS;
+            if nick.is_empty() || is_long || full {
                 continue;
             }
             let known = self.server.folding.fold(nick);
@@ -274,8 +289,10 @@ impl Channel {
         let name = self.server.folding.fold(message.nick());
         let at = self.moment(message);
         let Some(member) = self.members.remove(&name) else { return };
-        if is_split(message.param(0)) {
-            let mask = if member.mask.is_empty() { message.mask().to_owned() } else { member.mask };
+        if is_split(message.param(0)) && self.held.len() < MOST_MEMBERS {
+            // The mask of now: a host may change without a word.
+            let shown = message.mask();
+            let mask = if shown.is_empty() { member.mask } else { shown.to_owned() };
             let member = Member { mask, ..member };
             self.held.insert(name, Held { member, since: at, until: now + HELD });
         } else {
@@ -285,7 +302,7 @@ impl Channel {
 
     fn renamed(&mut self, message: &Message<'_>, events: &mut Vec<Event>) {
         let (old, new, at) = (message.nick(), message.param(0), self.moment(message));
-        if new.is_empty() {
+        if new.is_empty() || new.len() > LONGEST_NAME {
             return;
         }
         if self.is_me(old) {
@@ -313,7 +330,7 @@ impl Channel {
         let user = nick.to_owned();
         let body = match () {
             () if self.inside && self.is_here(target) => Body::Message { user, content },
-            () if self.is_me(target) => Body::Pm { user, content },
+            () if self.inside && self.is_me(target) => Body::Pm { user, content },
             () => return None,
         };
         let stamp = Stamp::at(stamped(message).unwrap_or_else(clock::issue));
@@ -325,6 +342,9 @@ impl Channel {
     }
 
     fn moved(&mut self, nick: &str, mask: String) {
+        if mask.len() > LONGEST_NAME {
+            return;
+        }
         if self.is_me(nick) {
             self.mask.clone_from(&mask);
         }
@@ -353,11 +373,13 @@ impl Channel {
     /// When a move happened: by the server's clock, if it tells, but never before the last move. Messages of servers whose
     /// clocks differ would change places otherwise.
     fn moment(&mut self, message: &Message<'_>) -> i64 {
-        self.later(stamped(message).unwrap_or_else(clock::issue))
+        let near = |at: &i64| *at >= clock::now() - BEHIND;
+        self.later(stamped(message).filter(near).unwrap_or_else(clock::issue))
     }
 
     fn later(&mut self, at: i64) -> i64 {
-        self.latest = self.latest.max(at);
+        // The moment of a clock that was ahead and has been set back is not kept.
+        self.latest = self.latest.min(clock::issue()).max(at);
         self.latest
     }
 }

@@ -20,7 +20,7 @@ impl Folding {
         match name {
             "ascii" => Self::Ascii,
             "strict-rfc1459" | "rfc1459-strict" => Self::StrictRfc1459,
-            "rfc7613" | "precis" | "utf8" => Self::Unicode,
+            "rfc7613" | "rfc8265" | "precis" | "utf8" => Self::Unicode,
             _ => Self::Rfc1459,
         }
     }

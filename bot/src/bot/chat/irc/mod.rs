@@ -52,6 +52,8 @@ use wire::{Ended, Stream};
 
 /// How long a server may take to accept a connection, and then to encrypt it.
 const CONNECTS: Duration = Duration::from_secs(15);
+/// How many addresses of a host are tried.
+const MOST_ADDRESSES: usize = 8;
 /// A connection that has lasted so long was a good one: the waits begin anew.
 const LASTED: Duration = Duration::from_secs(60);
 /// Events that the bot has not taken.
@@ -181,12 +183,28 @@ async fn opened<'a>(
     let login = read(&address.sasl)?.map(|password| Login { account, password });
     let guest =
         Guest { host: &address.host, nick, channel: &address.channel, key: read(&address.key)?, login };
-    let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {CONNECTS:?}"));
-    let stream = timeout(CONNECTS, TcpStream::connect((address.host.as_str(), address.port)))
-        .await
-        .map_err(late)??;
+    let stream = connected(&address.host, address.port).await?;
     stream.set_nodelay(true)?;
     let Some(connector) = connector else { return Ok((Box::new(stream), guest)) };
     let stream = timeout(CONNECTS, tls::greet(connector, &address.host, stream)).await.map_err(late)??;
     Ok((Box::new(stream), guest))
+}
+
+/// A connection to the first address of the host that accepts one. Each has a limit of its own: one that is silent does not
+/// hide the next.
+async fn connected(host: &str, port: u16) -> io::Result<TcpStream> {
+    let found = timeout(CONNECTS, tokio::net::lookup_host((host, port))).await.map_err(late)??;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in found.take(MOST_ADDRESSES) {
+        match timeout(CONNECTS, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = error,
+            Err(elapsed) => last = late(elapsed),
+        }
+    }
+    Err(last)
+}
+
+fn late(_: tokio::time::error::Elapsed) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {CONNECTS:?}"))
 }

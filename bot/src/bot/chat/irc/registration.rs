@@ -43,6 +43,8 @@ pub(super) enum Outcome {
     Done,
     /// Trying again is pointless.
     Refused(String),
+    /// There is no login with a password. Servers do not offer it while the services that know the accounts are away.
+    NoLogin(String),
     /// The server has ended the connection.
     Lost(String),
 }
@@ -94,9 +96,12 @@ impl Registration {
                 self.logged_in = true;
                 (vec!["CAP END".to_owned()], None)
             }
-            "902" | "904" | "905" | "906" | "908" => {
-                refused("the server does not take the account or its password")
+            // The services that know the accounts are away: they come back.
+            "906" => {
+                let reason = format!("the server has broken off the login: {}", message.last());
+                (Vec::new(), Some(Outcome::Lost(reason)))
             }
+            "902" | "904" | "905" | "908" => refused("the server does not take the account or its password"),
             "432" => refused(&format!("the server does not take the nickname `{}`", self.nick)),
             "433" | "436" | "437" => self.other_nick(),
             "464" => refused("the server wants a password"),
@@ -111,7 +116,8 @@ impl Registration {
                 (Vec::new(), None)
             }
             "376" | "422" if self.login.is_some() && !self.logged_in => {
-                refused("the server offers no login with a password (SASL PLAIN)")
+                let reason = "the server offers no login with a password (SASL PLAIN)".to_owned();
+                (Vec::new(), Some(Outcome::NoLogin(reason)))
             }
             "376" | "422" => {
                 let mode = self.is_bot.as_ref().map(|mode| format!("MODE {} +{mode}", self.nick));

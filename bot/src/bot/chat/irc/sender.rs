@@ -69,18 +69,22 @@ impl IrcSender {
         if let Some(name) = to.filter(|name| !is_nick(name)) {
             return Err(Unsent::permanent(format!("`{}` cannot be a nickname", name.escape_debug())));
         }
-        let ((begun, begins), (done, ends)) = (oneshot::channel(), oneshot::channel());
+        let ((begun, mut begins), (done, ends)) = (oneshot::channel(), oneshot::channel());
         let said = Said { to: to.map(str::to_owned), text: text.to_owned(), begun, done };
         let ended = || Unsent::transient("the connection has ended");
         let begin = async {
             self.orders.send(Order::Say(said)).await.map_err(|_| ended())?;
             // An error comes by the other way.
-            let _ = begins.await;
-            Ok(())
+            let _ = (&mut begins).await;
+            Ok::<(), Unsent>(())
         };
-        timeout(LONGEST_WAIT, begin)
-            .await
-            .map_err(|_| Unsent::transient("too many messages wait to be said"))??;
+        if let Ok(sent) = timeout(LONGEST_WAIT, begin).await {
+            sent?;
+        } else {
+            // From here on it is not begun; but it may have been in this moment.
+            begins.close();
+            begins.try_recv().map_err(|_| Unsent::transient("too many messages wait to be said"))?;
+        }
         ends.await.map_err(|_| ended())?
     }
 }

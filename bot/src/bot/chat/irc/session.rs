@@ -57,6 +57,8 @@ pub(super) struct Ends {
 pub(super) struct Memory {
     kicked: Option<Instant>,
     curious: Option<Instant>,
+    /// Whether a server has let us in, with the login.
+    registered: bool,
     /// Since when we are in the channel.
     pub(super) entered: Option<Instant>,
 }
@@ -70,7 +72,7 @@ pub(super) async fn run(
 ) -> Ended {
     let mut wire = Wire::new(stream);
     let mut registration = Registration::new(guest.host, guest.nick, guest.login);
-    let registered = timeout(REGISTERS, register(&mut wire, &mut registration));
+    let registered = timeout(REGISTERS, register(&mut wire, &mut registration, memory.registered));
     let lost = || Ended::Lost(format!("the server did not let us in within {REGISTERS:?}"));
     let registered = tokio::select! {
         registered = registered => registered.unwrap_or_else(|_| Err(lost())),
@@ -79,6 +81,7 @@ pub(super) async fn run(
     if let Err(ended) = registered {
         return ended;
     }
+    memory.registered = true;
     let server = registration.server();
     let now = Instant::now();
     let session = Session {
@@ -102,7 +105,7 @@ pub(super) async fn run(
     session.stay(ends).await
 }
 
-async fn register(wire: &mut Wire, registration: &mut Registration) -> Result<(), Ended> {
+async fn register(wire: &mut Wire, registration: &mut Registration, before: bool) -> Result<(), Ended> {
     let mut lines = registration.begin();
     loop {
         wire.write(&lines).await?;
@@ -114,7 +117,9 @@ async fn register(wire: &mut Wire, registration: &mut Registration) -> Result<()
         match outcome {
             None => {}
             Some(Outcome::Done) => return wire.write(&lines).await,
-            Some(Outcome::Refused(reason)) => return Err(Ended::Refused(reason)),
+            // The server that had a login has it again when its services are back.
+            Some(Outcome::NoLogin(reason)) if before => return Err(Ended::Lost(reason)),
+            Some(Outcome::Refused(reason) | Outcome::NoLogin(reason)) => return Err(Ended::Refused(reason)),
             Some(Outcome::Lost(reason)) => return Err(Ended::Lost(reason)),
         }
     }
@@ -217,7 +222,12 @@ impl Session<'_> {
                 }
             }
             () = sleep_until(wakes_at), if reads => self.wake(Instant::now()).await?,
-            () = sleep_until(wakes_at) => {}
+            // The bot takes no event, perhaps because it waits for an answer that is not read: that wait ends in time.
+            () = sleep_until(wakes_at) => {
+                if self.voice.deadline().is_some_and(|deadline| deadline <= Instant::now()) {
+                    self.voice.lose("the server's answer is not read in time: the bot is busy");
+                }
+            }
         }
         Ok(())
     }
@@ -312,14 +322,17 @@ impl Session<'_> {
         (self.heard, self.asked) = (now, None);
         let Some(message) = Message::parse(line) else { return Ok(()) };
         let was_inside = self.channel.inside();
+        let is_ours = self.channel.is_here(message.param(0)) && self.channel.is_me(message.nick());
+        if was_inside && message.command == "JOIN" && is_ours {
+            // A bouncer has lost its own connection meanwhile.
+            return Err(Ended::Lost("the server says again that we have joined".to_owned()));
+        }
         self.voice.hear(&message, self.server.folding);
         match message.command {
             "PING" => self.wire.write(&[format!("PONG :{}", message.last())]).await?,
             "ERROR" => self.refusal = Some(message.last().to_owned()),
             "PRIVMSG" => self.answer(&message, now).await?,
-            "403" | "405" | "437" | "471" | "473" | "474" | "475" | "476" | "477" if !was_inside => {
-                self.not_joined(&message, now)?;
-            }
+            number if self.joined_by.is_some() && is_refusal(number) => self.not_joined(&message, now)?,
             _ => {}
         }
         let freed = matches!(message.command, "QUIT" | "NICK")
@@ -327,7 +340,8 @@ impl Session<'_> {
         self.waiting.extend(self.channel.hear(&message, now));
         match (was_inside, self.channel.inside()) {
             (false, true) => {
-                self.joined_by = None;
+                // Some servers and bouncers put us there unasked, and answer no JOIN then.
+                (self.joins_at, self.joined_by) = (None, None);
                 self.memory.entered = Some(now);
                 info!("in {} as {}, on {}", self.name, self.channel.me(), self.server.network);
             }
@@ -343,8 +357,9 @@ impl Session<'_> {
             return Ok(());
         }
         let reason = message.last().escape_debug();
-        // It is full, or not to be had for now: that passes.
-        if matches!(message.command, "437" | "471") {
+        // It is full, forwarded, throttled or not to be had for now: that passes.
+        let is_final = matches!(message.command, "403" | "405" | "473" | "474" | "475" | "476" | "477");
+        if !is_final {
             warn!("not in {}: {reason}; trying again in {FULL:?}", self.name);
             (self.joins_at, self.joined_by) = (Some(now + FULL), None);
             return Ok(());
@@ -380,4 +395,9 @@ impl Session<'_> {
         let version = env!("CARGO_PKG_VERSION");
         self.wire.write(&[format!("NOTICE {} :\x01VERSION rosey {version}\x01", message.nick())]).await
     }
+}
+
+/// Whether a command is the number of a refusal: 4xx, 5xx, and of some servers 9xx.
+fn is_refusal(command: &str) -> bool {
+    command.len() == 3 && command.starts_with(['4', '5', '9'])
 }

@@ -2,8 +2,9 @@
 
 /// The longest line with its line ending, in bytes, as the server relays it.
 const LONGEST: usize = 512;
-/// The most lines of one message: at the pace of a channel more would take too long.
-pub(super) const MOST_LINES: usize = 8;
+/// The most lines of one message: what may be said at once. More take longer than a bot that ends may wait, and of long ones
+/// old servers take no more than 1024 bytes ahead.
+pub(super) const MOST_LINES: usize = 4;
 
 /// How many bytes of text fit into a line that the server relays with our prefix in front of it.
 pub(super) fn room(prefix: &str, target: &str) -> usize {

@@ -195,6 +195,38 @@ fn a_move_is_never_before_the_one_that_was_told_before() {
 }
 
 #[test]
+fn a_server_whose_clock_is_behind_does_not_put_our_entry_before_our_last_loss() {
+    let before = eitherway::clock::issue();
+    let server = Server::new("irc.test");
+    let mut heard =
+        Heard { channel: Channel::new("#C", "me", server), now: Instant::now(), events: Vec::new() };
+    let near = eitherway::clock::rfc3339(before - 5_000);
+    heard.lines(&[
+        &format!("@time={near} :me!m@h JOIN #c"),
+        &format!("@time={near} :s 353 me = #c :ann me"),
+        &format!("@time={near} :s 366 me #c :End"),
+        "@time=1970-01-01T00:00:02.000Z :ann!a@h PART #c",
+    ]);
+    assert_eq!(heard.events.len(), 3);
+    assert!(heard.events.iter().all(|event| event.occurred_at() >= before), "{:?}", heard.events);
+}
+
+#[test]
+fn a_list_that_was_not_asked_for_and_names_that_no_server_has_are_not_believed() {
+    let mut heard = Heard::with("ann me");
+    heard.take();
+    let long = "x".repeat(300);
+    heard.lines(&[
+        ":s 353 me = #c :bob me",
+        ":s 366 me #c :End",
+        &format!(":{long}!b@h JOIN #c"),
+        &format!(":ann!a@h NICK {long}"),
+        &format!(":ann!a@h CHGHOST a {long}"),
+    ]);
+    assert!(heard.events.is_empty(), "{:?}", heard.events);
+}
+
+#[test]
 fn the_most_that_there_were_is_told_with_the_number_that_there_are() {
     let mut heard = Heard::with("ann me");
     assert_eq!(heard.channel.count().iter().map(brief).collect::<Vec<_>>(), ["count 2"]);
@@ -274,7 +306,10 @@ fn what_will_be_refused_again_is_final_and_says_why() {
     assert!(
         refused(login(), &[":s 904 rosey :SASL failed"]).contains("account or its password: SASL failed")
     );
-    assert!(refused(login(), &["CAP * LS :server-time", ":s 376 rosey :End"]).contains("SASL PLAIN"));
+    let none = registers(login(), &["CAP * LS :server-time", ":s 376 rosey :End"]).1;
+    assert!(matches!(none, Some(Outcome::NoLogin(reason)) if reason.contains("SASL PLAIN")));
+    let aborted = registers(login(), &[":s 906 rosey :SASL aborted"]).1;
+    assert!(matches!(aborted, Some(Outcome::Lost(_))), "the services may come back");
     assert!(refused(None, &[":s 432 * rosey :Erroneous"]).contains("nickname `rosey`"));
     assert!(refused(None, &[":s 465 * :You are banned"]).contains("banned"));
     let lost = registers(None, &["ERROR :Closing link (throttled)"]).1;
