@@ -235,15 +235,7 @@ fn name_of_some<S: Serializer>(via: &Option<Via>, to: S) -> Result<S::Ok, S::Err
 
 #[allow(clippy::ref_option)] // serde's signature
 fn state<S: Serializer>(state: &Option<State>, to: S) -> Result<S::Ok, S::Error> {
-    let name = state.map(|state| match state {
-        State::Closed => "closed",
-        State::Open => "open",
-        State::HalfOpen => "half_open",
-        State::OpenUntilHealthy => "held",
-        State::ForcedOpen => "forced_open",
-        State::ForcedClosed => "forced_closed",
-    });
-    name.serialize(to)
+    state.map(State::as_str).serialize(to)
 }
 
 #[allow(clippy::ref_option)] // serde's signature

@@ -10,6 +10,12 @@ pub mod wire {
     pub use crate::nats::wire::*;
 }
 
+/// The parts of an address.
+#[cfg(feature = "nats")]
+pub mod address {
+    pub use crate::nats::address::{bare, login};
+}
+
 /// Bundles of operations.
 #[cfg(feature = "nats")]
 pub mod bundle {

@@ -49,8 +49,8 @@ pub(crate) fn nanos(text: &str) -> Option<i64> {
     seconds.checked_mul(1_000_000_000)?.checked_add(fraction)
 }
 
-/// As unix milliseconds.
-pub(crate) fn millis(text: &str) -> Option<i64> {
+/// A time as RFC 3339 writes it in UTC, as unix milliseconds; `None` for what is no such time from 1970 on.
+pub fn millis(text: &str) -> Option<i64> {
     nanos(text).map(|nanos| nanos / 1_000_000)
 }
 

@@ -40,7 +40,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// User and password in an address, or a token alone.
-pub(super) fn login(address: &str) -> Option<(String, Option<String>)> {
+pub fn login(address: &str) -> Option<(String, Option<String>)> {
     let (_, rest) = address.split_once("://").unwrap_or(("", address));
     let (login, _) = rest.rsplit_once('@')?;
     let (user, password) = login.split_once(':').map_or((login, None), |(u, p)| (u, Some(p)));
@@ -48,7 +48,7 @@ pub(super) fn login(address: &str) -> Option<(String, Option<String>)> {
 }
 
 /// An address without user and password.
-pub(super) fn bare(address: &str) -> String {
+pub fn bare(address: &str) -> String {
     let (scheme, rest) = address.split_once("://").map_or(("", address), |(scheme, rest)| (scheme, rest));
     let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
     if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }

@@ -13,7 +13,7 @@
 //! # }
 //! ```
 
-mod address;
+pub(crate) mod address;
 pub(crate) mod barrier;
 pub(crate) mod bundle;
 mod connect;

@@ -30,6 +30,7 @@ static TEXTS: Texts = Texts {
     keep: "
         INSERT INTO meta (key, value) SELECT key, value FROM jsonb_each_text($1::jsonb) ORDER BY key
         ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    dead_letters: "SELECT count(*)::text FROM dead_letters",
     has_dead_letter: "
         SELECT id::text FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3 LIMIT 1",
     // As on SQLite: rows stay when an instance ends, enough that those which run are among them.

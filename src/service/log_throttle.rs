@@ -91,6 +91,11 @@ impl LogThrottle {
         }
     }
 
+    /// Whether it has failed since it last wrote something.
+    pub(super) fn database_is_down(&self) -> bool {
+        self.database_down.load(Ordering::Relaxed)
+    }
+
     /// What was refused could not be kept.
     pub(super) fn unburied(&self, operation: &str, cause: &Cause) {
         if let Some(more) = self.unburied.again() {

@@ -35,8 +35,10 @@ mod lanes;
 mod layered;
 mod link;
 mod listen;
+mod listening;
 mod log_throttle;
 mod micro;
+mod monitor;
 mod namespaces;
 mod notices;
 mod options;
@@ -52,6 +54,7 @@ mod run;
 mod server_time;
 mod shared;
 mod startup_retries;
+mod status;
 mod stream;
 mod subscription;
 mod subscription_worker;
@@ -60,6 +63,7 @@ mod tasks;
 mod unreadable;
 mod waiting;
 mod watch;
+mod watching;
 mod work_limit;
 
 use std::sync::Arc;
@@ -75,6 +79,7 @@ use discovery::ProcessDiscovery;
 use instance::Instance;
 use layered::Layered;
 use log_throttle::LogThrottle;
+pub use monitor::Monitor;
 pub use namespaces::{Namespaces, serve_namespaces};
 use notices::Notices;
 pub use options::{JetStream, ServeError, ServiceOptions};
@@ -82,7 +87,9 @@ use progress::Progress;
 use replies::Replies;
 use run::{Run, ServiceState};
 use shared::{Shared, total};
+pub use status::{Notice, OperationCounts, ServiceStatus, StreamStatus};
 use waiting::Capacity;
+use watching::Watching;
 use work_limit::WorkLimit;
 
 use crate::client::Stack;
@@ -155,6 +162,7 @@ where
         counters,
         part,
         notices: Arc::default(),
+        listening: Arc::default(),
         troubles: Arc::new(LogThrottle::new(O::NAMES)),
         instance: Arc::new(Instance::new(db.shown())),
         progress: Arc::default(),
@@ -162,6 +170,7 @@ where
         replies: Replies::new::<O>(&names, &settings.reply_prefixes)?,
         names,
     };
+    let _told = settings.monitor.tells(Watching::<O, _>::new(db.clone(), &lasting));
     let served = {
         let (counters, troubles) = (Arc::clone(&lasting.counters), Arc::clone(&lasting.troubles));
         let db = db.clone();

@@ -7,17 +7,43 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::status::Notice;
+use crate::clock;
+
+/// A sentence, and since when it is so, in unix milliseconds.
+#[derive(Debug)]
+struct Raised {
+    sentence: String,
+    since: i64,
+}
+
+impl Raised {
+    fn now(sentence: String) -> Self {
+        Self { sentence, since: clock::now() }
+    }
+}
+
 /// The notices of one service. Every part of the service raises its own, under a key of its own.
 #[derive(Debug, Default)]
 pub(super) struct Notices {
-    now: Mutex<BTreeMap<String, String>>,
+    now: Mutex<BTreeMap<String, Raised>>,
     so_far: AtomicU64,
 }
 
 impl Notices {
     /// What is so now, as sentences.
     pub(super) fn now(&self) -> Vec<String> {
-        self.now.lock().values().cloned().collect()
+        self.now.lock().values().map(|raised| raised.sentence.clone()).collect()
+    }
+
+    /// The same with keys and times.
+    pub(super) fn all(&self) -> Vec<Notice> {
+        let notice = |(key, Raised { sentence, since }): (&String, &Raised)| Notice {
+            key: key.clone(),
+            since: *since,
+            sentence: sentence.clone(),
+        };
+        self.now.lock().iter().map(notice).collect()
     }
 
     /// How many there have been.
@@ -30,13 +56,11 @@ impl Notices {
     pub(super) fn raise(&self, key: impl Into<String>, sentence: impl Into<String>) {
         let sentence = sentence.into();
         match self.now.lock().entry(key.into()) {
-            Entry::Occupied(mut known) => {
-                known.insert(sentence);
-            }
+            Entry::Occupied(mut known) => known.get_mut().sentence = sentence,
             Entry::Vacant(new) => {
                 self.so_far.fetch_add(1, Ordering::Relaxed);
                 tracing::error!("{sentence}");
-                new.insert(sentence);
+                new.insert(Raised::now(sentence));
             }
         }
     }
@@ -44,20 +68,20 @@ impl Notices {
     /// States that `key` is over. Nothing happens if it was not raised.
     pub(super) fn clear(&self, key: &str) {
         if let Some(over) = self.now.lock().remove(key) {
-            tracing::info!("resolved: {over}");
+            tracing::info!("resolved: {}", over.sentence);
         }
     }
 
     /// States what is so under `key`, or that nothing is, where another part of the program has logged it.
     pub(super) fn set(&self, key: &str, sentence: Option<String>) {
         let mut now = self.now.lock();
-        let new = sentence.is_some();
-        let known = match sentence {
-            Some(sentence) => now.insert(key.to_owned(), sentence).is_some(),
-            None => now.remove(key).is_some(),
-        };
-        if new && !known {
-            self.so_far.fetch_add(1, Ordering::Relaxed);
+        match (sentence, now.get_mut(key)) {
+            (Some(sentence), Some(known)) => known.sentence = sentence,
+            (Some(sentence), None) => {
+                self.so_far.fetch_add(1, Ordering::Relaxed);
+                now.insert(key.to_owned(), Raised::now(sentence));
+            }
+            (None, _) => drop(now.remove(key)),
         }
     }
 

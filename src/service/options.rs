@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tower::layer::util::{Identity, Stack};
 
+use super::monitor::Monitor;
 use super::waiting;
 use crate::hints::option;
 use crate::namespace::{Namespace, NamespaceError};
@@ -65,6 +66,7 @@ pub(super) struct Settings {
     pub(super) ack_wait: Duration,
     pub(super) grace: Duration,
     pub(super) reply_prefixes: Vec<String>,
+    pub(super) monitor: Monitor,
 }
 
 impl<L> ServiceOptions<L> {
@@ -101,6 +103,8 @@ impl<L> ServiceOptions<L> {
         /// Prefixes of reply subjects that are answered to, beside `_INBOX`. Nothing but inboxes may lie there: an answer is
         /// published under this service's rights, wherever a peer wants it.
         reply_prefixes: Vec<String>,
+        /// Where the service tells of itself while it runs. Default: one that nobody looks at.
+        monitor: Monitor,
     }
 
     /// A layer around the store, and around the layers that were named before. An error that it makes itself needs no request:
@@ -132,6 +136,7 @@ impl Default for Settings {
             ack_wait: Duration::from_secs(30),
             grace: Duration::from_secs(10),
             reply_prefixes: Vec::new(),
+            monitor: Monitor::default(),
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::counters::Served;
 use super::received::Received;
+use super::status::StreamStatus;
 use crate::error::{Cause, Code};
 
 /// What is acknowledged, or taken without a peer that waits for an answer, is a notice after this time.
@@ -27,6 +28,8 @@ pub(super) struct Progress {
     pub(super) acknowledged: AtomicU64,
     /// Whether the stream is read past its consumer.
     walking: AtomicBool,
+    /// What the stream held when it was looked at last; nothing where there is none, or it is not told.
+    pub(super) stream: Mutex<Option<StreamStatus>>,
     /// Why the stream's consumer gave nothing when it was asked last.
     pull: Mutex<Option<(Instant, String)>>,
 }

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::bundle::Bundles;
 use super::connection::Carries;
 use super::link::Link;
+use super::listening::Listening;
 use super::options::Settings;
 use super::outage::Outage;
 use super::stream::{Api, Declaration, Plan};
@@ -26,6 +27,7 @@ use crate::store::Store;
 pub(super) struct ServiceState {
     pub(super) counters: Arc<Counters>,
     pub(super) notices: Arc<Notices>,
+    pub(super) listening: Arc<Listening>,
     pub(super) troubles: Arc<LogThrottle>,
     pub(super) instance: Arc<Instance>,
     pub(super) progress: Arc<Progress>,
@@ -147,6 +149,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
         // come from a stream all the same.
         let serves_nothing =
             self.mode() == Mode::Core && troubles.denials.deny_everything(&self.lasting.names, Mode::Core);
+        let _listening = (!serves_nothing).then(|| self.lasting.listening.begin(self.mode(), &links));
         if !serves_nothing && let Some(ready) = ready.take() {
             let mode = self.mode().as_str();
             let (url, database, file) = (&*requests.link.url, self.db.id(), self.db.shown());

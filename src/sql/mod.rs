@@ -16,6 +16,7 @@
 pub(crate) mod address;
 mod audit;
 mod backlog;
+pub mod backup;
 pub(crate) mod batch;
 mod checkpoint;
 pub(crate) mod concern;
@@ -26,6 +27,7 @@ mod fairness;
 mod file_check;
 mod future;
 mod holders;
+mod inspect;
 mod instances;
 mod lock;
 mod migrate;
@@ -36,6 +38,7 @@ mod reads;
 mod serve;
 mod spin;
 mod sqlite;
+mod status;
 mod store;
 mod stores;
 mod sweep;
@@ -59,8 +62,10 @@ pub use crate::store::{Purged, Retention};
 pub use audit::Unsound;
 pub use dead::{DeadLetters, StoredDeadLetter};
 pub use future::SqlFuture;
+pub use inspect::{Contents, inspect};
 use reader::SqliteReader;
 pub use sqlite::{OpenError, SqliteOptions};
+pub use status::WriterStatus;
 pub use stores::SqliteFiles;
 use tracing::Instrument;
 #[cfg(feature = "postgres")]
@@ -74,6 +79,7 @@ use crate::store::duplicates::Duplicates;
 use crate::store::fold::{ByTheWriter, Folds};
 use crate::store::keeper::Keeper;
 use crate::store::options::StoreOptions;
+use crate::store::pulse::Pulse;
 use crate::store::queue::{Item, closed};
 use crate::store::reader::Reader;
 use crate::store::retention;
@@ -107,6 +113,7 @@ const LAST: Duration = Duration::from_secs(15);
 
 struct Shared {
     writes: mpsc::Sender<Item>,
+    pulse: Pulse,
     reader: Arc<dyn Reader>,
     duplicates: Duplicates,
     future_tolerance: Duration,
@@ -201,7 +208,9 @@ impl<O: Persist> SqlService<O> {
         if parts.options.trust_clock {
             keeper.trust();
         }
-        let run = crate::store::writer::run(backend, duplicates.clone(), folds.appended.clone(), queue);
+        let pulse = Pulse::new(parts.options.metrics_prefix);
+        let appended = folds.appended.clone();
+        let run = crate::store::writer::run(backend, duplicates.clone(), appended, pulse.clone(), queue);
         tokio::spawn(run.in_current_span());
         let ended = CancellationToken::new();
         // One that runs for long does what others have left: a command that asks or sends one thing does not.
@@ -218,6 +227,7 @@ impl<O: Persist> SqlService<O> {
         }
         let shared = Shared {
             writes,
+            pulse,
             reader,
             duplicates,
             future_tolerance: parts.options.future_tolerance,

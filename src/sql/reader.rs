@@ -24,6 +24,7 @@ pub(super) static TEXTS: Texts = Texts {
     keep: "
         INSERT INTO meta (key, value) SELECT key, value FROM json_each($1) WHERE true
         ON CONFLICT (key) DO UPDATE SET value = excluded.value;",
+    dead_letters: "SELECT CAST(count(*) AS TEXT) FROM dead_letters",
     has_dead_letter: "
         SELECT CAST(id AS TEXT) FROM dead_letters WHERE subject = $1 AND headers = $2 AND payload = $3 LIMIT 1",
     // Rows stay when an instance ends: an instance that received its last message still finds it here. So many are more

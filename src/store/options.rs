@@ -16,6 +16,7 @@ pub(crate) struct StoreOptions {
     pub(crate) past_tolerance: Duration,
     pub(crate) answer_bytes: usize,
     pub(crate) trust_clock: bool,
+    pub(crate) metrics_prefix: &'static str,
 }
 
 impl Default for StoreOptions {
@@ -29,6 +30,7 @@ impl Default for StoreOptions {
             past_tolerance: Head::BEHIND,
             answer_bytes: crate::answer::MOST,
             trust_clock: false,
+            metrics_prefix: "eitherway",
         }
     }
 }
@@ -59,6 +61,9 @@ macro_rules! store_setters {
             /// Whether the clock is right at the opening, whatever the database or a server knows of the time: an operator's
             /// word. It does not cover later leaps. Default: no.
             trust_clock: bool,
+            /// What the names of the writer's metrics begin with: `_commits_total` (label `outcome`), `_commit_duration_seconds` and
+            /// `_commit_operations`. Install the recorder before it is opened. Default: `eitherway`.
+            metrics_prefix: &'static str,
         }
     };
 }

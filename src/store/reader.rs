@@ -63,6 +63,8 @@ pub(crate) struct Texts {
     pub(crate) newest: &'static str,
     /// Writes down what is known of the time: `$1` is a JSON object.
     pub(crate) keep: &'static str,
+    /// How many dead letters there are.
+    pub(crate) dead_letters: &'static str,
     /// A dead letter of this subject, these headers and this payload.
     pub(crate) has_dead_letter: &'static str,
     /// Writes down an instance: `$1` is a JSON object.

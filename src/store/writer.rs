@@ -9,12 +9,16 @@ use tokio::time;
 use super::DeadLetter;
 use super::duplicates::Duplicates;
 use super::fold::Appended;
+use super::pulse::Pulse;
 use super::queue::{Answer, Batch, Item, Write, id_reused};
 use super::record::{Record, Removal};
 use crate::error::{Cause, Code};
 
 /// How often the database itself is looked at, while there is nothing to write.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// Writes, and changes nothing.
+const PROBE: &str = "UPDATE meta SET value = value WHERE key = $1;";
 
 /// What became of one operation.
 #[derive(Clone, Debug)]
@@ -77,14 +81,17 @@ pub(crate) async fn run<B: Backend>(
     backend: B,
     duplicates: Duplicates,
     appended: Appended,
+    pulse: Pulse,
     mut queue: mpsc::Receiver<Item>,
 ) {
-    let mut writer = Writer { backend, duplicates, appended };
+    let mut writer = Writer { backend, duplicates, appended, pulse };
     let mut looked = Instant::now();
     loop {
+        writer.pulse.turn();
         // Also while there are nothing but pings.
         if looked.elapsed() >= LOOK {
             writer.backend.look().await;
+            writer.probe().await;
             looked = Instant::now();
         }
         let first = match time::timeout(LOOK, queue.recv()).await {
@@ -116,9 +123,24 @@ struct Writer<B> {
     backend: B,
     duplicates: Duplicates,
     appended: Appended,
+    pulse: Pulse,
 }
 
 impl<B: Backend> Writer<B> {
+    async fn record(&mut self, record: &Record) -> Result<(), Cause> {
+        let recorded = self.backend.record(record).await;
+        recorded.as_ref().map_or_else(|cause| self.pulse.fails(cause), |()| self.pulse.works());
+        recorded
+    }
+
+    /// Tries whether a database that has failed can be written again: without it, nobody would know before the next operation.
+    async fn probe(&mut self) {
+        if self.pulse.is_to_be_tried() {
+            let record = Record { statements: PROBE, value: "database_id".to_owned() };
+            let _ = self.record(&record).await;
+        }
+    }
+
     /// Commits the batch and answers every waiter. A waiter that is gone is no reason to stop.
     async fn commit(&mut self, batch: Batch) {
         let Batch {
@@ -164,7 +186,7 @@ impl<B: Backend> Writer<B> {
             let _ = tx.send(self.backend.remove(&removal).await);
         }
         if let Some((record, tx)) = record {
-            let _ = tx.send(self.backend.record(&record).await);
+            let _ = tx.send(self.record(&record).await);
         }
         for tx in barriers {
             let _ = tx.send(());
@@ -187,8 +209,12 @@ impl<B: Backend> Writer<B> {
                     tell(part.start + place, slot.insert(answer));
                 }
             };
-            match self.backend.transaction(these).await {
+            let begun = Instant::now();
+            let ended = self.backend.transaction(these).await;
+            self.pulse.ended(begun, these.len(), ended.is_ok());
+            match ended {
                 Ok(applied) => {
+                    self.pulse.works();
                     self.appended.tell(these);
                     applied.duplicates.into_iter().for_each(|kind| self.duplicates.add(kind, 1));
                     for (place, (slot, outcome)) in answers.iter_mut().zip(applied.outcomes).enumerate() {
@@ -217,6 +243,7 @@ impl<B: Backend> Writer<B> {
                 }
                 Err(e) => {
                     let cause = self.backend.cause(e, these).await;
+                    self.pulse.fails(&cause);
                     tracing::debug!(operations = these.len(), "a transaction failed: {cause}");
                     for (place, slot) in answers.iter_mut().enumerate() {
                         known(place, slot, Err(cause.clone()));
@@ -301,7 +328,7 @@ pub(super) mod tests {
         ];
         let backend = Script { outcomes, handed: Vec::new() };
         let (duplicates, appended) = (Duplicates::new(6), Appended::default());
-        let mut writer = Writer { backend, duplicates, appended };
+        let mut writer = Writer { backend, duplicates, appended, pulse: Pulse::new("test") };
         let writes: Vec<Write> = (0..6).map(write).collect();
         let mut told = Vec::new();
         let answers = writer.apply(&writes, |place, answer| told.push((place, answer.is_ok()))).await;

@@ -1,8 +1,9 @@
 //! Counters that can be read while the bot runs.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use super::event::Kind;
+use eitherway::clock;
 
 /// A bot's counters. Shared between tasks; every number only grows.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub struct Progress {
     undelivered: AtomicU64,
     handler_errors: AtomicU64,
     handler_panics: AtomicU64,
+    last_event: AtomicI64,
 }
 
 macro_rules! counters {
@@ -70,6 +72,11 @@ impl Progress {
         self.events.iter().map(|count| count.load(Relaxed)).sum()
     }
 
+    /// When an event was last read, in unix milliseconds; `None` before the first one.
+    pub fn last_event(&self) -> Option<i64> {
+        Some(self.last_event.load(Relaxed)).filter(|at| *at > 0)
+    }
+
     /// Bytes of the input that have been read.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Relaxed)
@@ -78,6 +85,10 @@ impl Progress {
     /// Size of the input in bytes; `None` if it has no known end.
     pub fn bytes_total(&self) -> Option<u64> {
         Some(self.bytes_total.load(Relaxed)).filter(|total| *total > 0)
+    }
+
+    pub(super) fn event_read(&self) {
+        self.last_event.store(clock::now(), Relaxed);
     }
 
     pub(super) fn event(&self, kind: Kind) {

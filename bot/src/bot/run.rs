@@ -95,7 +95,10 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
             let Some(Received { position, item }) = received else { return Ended::EndOfInput };
             self.bot.progress().read_to(position);
             match item {
-                Ok(event) => self.begin(event, chains).await,
+                Ok(event) => {
+                    self.bot.progress().event_read();
+                    self.begin(event, chains).await;
+                }
                 Err(unreadable @ Unreadable::Line { .. }) => {
                     self.bot.progress().bad_line();
                     if let Some(more) = self.bot.troubles().again(FailureKind::Unreadable) {

@@ -12,6 +12,7 @@ use tracing::Instrument;
 use super::args::{BotArgs, ChatArgs};
 use super::exit::{Exit, Failure};
 use super::files;
+use super::listen::Endpoints;
 use super::paths::Paths;
 use super::tally::{Row, Table};
 use super::timeline::Timeline;
@@ -34,9 +35,21 @@ async fn over_paths(mut args: BotArgs) -> Result<Exit, Failure> {
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;
     let shutdown = signals::shutdown();
+    let endpoints = Endpoints::start(&args.listen, "bot", &shutdown).await?;
+    let exit = open_and_chat(&args, mode, shutdown, &endpoints).await;
+    endpoints.close().await;
+    exit
+}
+
+async fn open_and_chat(
+    args: &BotArgs,
+    file_mode: u32,
+    shutdown: CancellationToken,
+    endpoints: &Endpoints,
+) -> Result<Exit, Failure> {
     let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
-    let exit = chat(&args.chat, mode, &paths, shutdown).await;
+    let exit = chat(&args.chat, file_mode, &paths, shutdown, endpoints).await;
     paths.close().await;
     exit
 }
@@ -47,7 +60,9 @@ pub(super) async fn chat(
     file_mode: u32,
     paths: &Paths,
     shutdown: CancellationToken,
+    endpoints: &Endpoints,
 ) -> Result<Exit, Failure> {
+    endpoints.client(|| paths.client());
     let name = args.chat.name().unwrap_or(&args.name);
     let channel = args.channel.as_deref().or(args.chat.channel());
     let source = args.chat.clone().of_channel(args.channel.as_deref()).open(name).await?;
@@ -70,6 +85,7 @@ pub(super) async fn chat(
         Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.tally.clone()).await?),
         None => None,
     };
+    endpoints.bot(bot.progress());
     let shown = tokio::spawn(show(bot.progress()));
     let summary = bot.run(shutdown.cancelled()).await;
     shown.abort();

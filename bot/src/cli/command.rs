@@ -3,8 +3,8 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::args::{
-    BotArgs, ConfigArgs, DemoArgs, Global, InboxArgs, LeaderboardArgs, QuoteArgs, RecentArgs, SeenArgs,
-    SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs, UpArgs,
+    BackupArgs, BotArgs, ConfigArgs, DemoArgs, DoctorArgs, Global, InboxArgs, LeaderboardArgs, QuoteArgs,
+    RecentArgs, RestoreArgs, SeenArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs, UpArgs,
 };
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;
@@ -58,6 +58,43 @@ Examples:
 The database is created if it does not exist. Several services may share one database. Ctrl-C
 finishes the requests in flight and ends; a second Ctrl-C ends at once.";
 
+const BACKUP: &str = "\
+Examples:
+  rosey backup /backup/rosey-monday.db             of ./rosey.db
+  rosey backup new.db --database-url sqlite:///var/lib/rosey/rosey.db
+  rosey verify --database-url sqlite:///backup/rosey-monday.db     look at it again later
+
+The copy is the state of one moment; services and bots go on writing. It needs as much room as the
+database. FILE appears under its name once it is whole, verified, and on the disk; a file that is
+there is not overwritten. The outbox of a bot is a file of its own, and not part of it.
+For PostgreSQL use pg_dump.";
+
+const RESTORE: &str = "\
+Examples:
+  rosey restore /backup/rosey-monday.db            becomes ./rosey.db
+  rosey restore rosey.db.before-20261128T173000.123Z     take a restore back
+
+1. Stop the service, and the bots that use the file directly.
+2. rosey restore FILE. It is verified first. The file that stood there is kept beside the new one.
+3. What NATS' stream still holds is applied by the service as soon as it starts. What it had applied
+   after the backup stands in the kept file alone; the command says how much that is.
+4. The stream remembers for two minutes what was published to it, and answers the same again without
+   storing it. So let two minutes pass after the last event before a bot with an outbox, or one that
+   reads its chat's history again, is started. Each event takes effect once, whoever offers it again.
+5. Start the service, then the bots.";
+
+const DOCTOR: &str = "\
+Examples:
+  rosey doctor                                     with the options of ./rosey.toml and the environment
+  rosey doctor --nats-url tls://service:PW@host    as the user of the service
+  rosey doctor --no-nats --database-url postgres://rosey@db/rosey
+  rosey doctor --json | jq '.findings[] | select(.state != \"ok\")'
+
+Run it as the user, in the directory and with the configuration of the process that is to run. Each
+permission is tried by itself: what a service listens to is listened to for a moment, what a bot asks
+is asked in a way that changes nothing. A line with FAIL has to be put right; one with WARN concerns
+some processes, or will be a trouble one day. A running service tells more: --listen, /readyz.";
+
 const DEAD: &str = "\
 Examples:
   rosey dead list                                  the newest ones, with the reason of each
@@ -109,11 +146,21 @@ pub(super) enum Command {
     /// Recompute everything that is derived from baseline and events, and report differences; exit 1 if there are any.
     /// Only reads; safe while a service is running
     Verify(StoreArgs),
+    /// Write a copy of the database to a new file, also while a service runs on it, and verify the copy
+    #[command(after_help = BACKUP)]
+    Backup(BackupArgs),
+    /// Put a backup in the place of the database, which no program may have open. The file that stood there is kept
+    #[command(after_help = RESTORE)]
+    Restore(RestoreArgs),
     /// List, apply again or drop dead letters: messages that could not be understood or applied
     #[command(after_help = DEAD)]
     Dead(DeadArgs),
     /// Play a whole session on real processes while one thing after another breaks; end with a table and a verdict
     Demo(DemoArgs),
+    /// Look at everything that bot and service need (NATS, its permissions and limits, the database, files, disk, clock),
+    /// change nothing, and say what to do; exit 1 if something does not work
+    #[command(after_help = DOCTOR)]
+    Doctor(DoctorArgs),
     /// Print the options in force and where each came from, with secrets hidden
     Config(ConfigArgs),
     /// Print a completion script
@@ -156,6 +203,9 @@ impl Command {
             Self::Outbox(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Verify(args) => (&mut args.database, &args.namespace),
             Self::Dead(args) => (&mut args.store.database, &args.store.namespace),
+            Self::Doctor(args) => (&mut args.store.database, &args.store.namespace),
+            Self::Backup(args) => (&mut args.store.database, &args.store.namespace),
+            Self::Restore(args) => (&mut args.store.database, &args.store.namespace),
             Self::Serve(_) | Self::Demo(_) | Self::Config(_) | Self::Completions { .. } => return self,
         };
         database.namespace = namespace.clone().unwrap_or_default();

@@ -24,7 +24,10 @@ fn fill_in(command: &str, settings: &mut [Setting]) {
     });
     for setting in settings.iter_mut().filter(|setting| setting.from == DEFAULT) {
         let usual = match setting.name.as_str() {
-            "database-url" if !several && matches!(command, "serve" | "up" | "dead" | "verify") => {
+            "database-url"
+                if !several
+                    && matches!(command, "serve" | "up" | "dead" | "verify" | "backup" | "restore") =>
+            {
                 paths::DEFAULT_DATABASE.to_owned()
             }
             "keep" => retention::usual(),

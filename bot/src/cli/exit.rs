@@ -9,6 +9,7 @@ use eitherway::outbox::OutboxError;
 use eitherway::runtime::BuildError;
 use eitherway::service::ServeError;
 use eitherway::sql::OpenError;
+use eitherway::sql::backup::CopyError;
 
 /// The exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +89,18 @@ impl From<OpenError> for Failure {
             OpenError::Address(..) | OpenError::Namespace { .. } => Exit::Usage,
             OpenError::Newer { .. } | OpenError::InUse { .. } => Exit::MustNotStart,
             _ => Exit::Unserved,
+        };
+        Self::new(exit, error.to_string())
+    }
+}
+
+impl From<CopyError> for Failure {
+    fn from(error: CopyError) -> Self {
+        let exit = match error {
+            CopyError::Open(error) => return error.into(),
+            CopyError::Exists(_) | CopyError::Itself(_) => Exit::Usage,
+            CopyError::InUse { .. } | CopyError::Another { .. } => Exit::MustNotStart,
+            _ => Exit::Failed,
         };
         Self::new(exit, error.to_string())
     }

@@ -3,6 +3,7 @@
 mod addresses;
 mod advice;
 mod args;
+mod backup;
 mod bot;
 mod causes;
 mod command;
@@ -14,11 +15,13 @@ mod database_options;
 mod databases;
 mod dead;
 mod demo;
+mod doctor;
 mod effective;
 mod environment;
 mod exit;
 mod files;
 mod known;
+mod listen;
 mod log;
 mod logfile;
 #[cfg(unix)]
@@ -29,8 +32,10 @@ mod outbox;
 mod paths;
 mod people;
 mod query;
+mod reachable;
 mod reload;
 mod resolved;
+mod restore;
 mod retention;
 mod secrets;
 mod send;
@@ -143,6 +148,9 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Tell(args) => people::tell(&global, args).await,
         Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
+        Command::Doctor(args) => doctor::run(&global, args).await,
+        Command::Backup(args) => backup::run(&global, args).await,
+        Command::Restore(args) => restore::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
         Command::Demo(args) => demo::run(&global, args).await,
         // Shown before, of the configuration as it was read.

@@ -10,6 +10,7 @@ use tower::layer::layer_fn;
 use super::args::{DatabaseArgs, HedgeAfter, NatsArgs, PathArgs};
 use super::database_options::DatabaseOptions;
 use super::exit::{Exit, Failure};
+use super::listen::Client;
 use super::outbox::runtime::Report;
 use super::retention::KeepArgs;
 use super::tally::PathStats;
@@ -94,7 +95,8 @@ impl DatabaseArgs {
                 .retention(self.retention.clone())
                 .future_tolerance(self.future_tolerance_ms)
                 .past_tolerance(self.past_tolerance_days)
-                .trust_clock(self.trust_clock);
+                .trust_clock(self.trust_clock)
+                .metrics_prefix("rosey");
             return Ok(DatabaseOptions::Postgres(Box::new(options)));
         }
         let options = SqliteOptions::new(url)?
@@ -106,6 +108,7 @@ impl DatabaseArgs {
             .future_tolerance(self.future_tolerance_ms)
             .past_tolerance(self.past_tolerance_days)
             .trust_clock(self.trust_clock)
+            .metrics_prefix("rosey")
             .synchronous(self.synchronous);
         Ok(DatabaseOptions::Sqlite(options))
     }
@@ -384,6 +387,16 @@ impl Paths {
         let outbox = self.runtime.outbox()?;
         let drained = self.runtime.drain(GRACE).await;
         Some((outbox.path().display().to_string(), Report::of(drained)))
+    }
+
+    /// What the endpoints tell of.
+    pub(super) fn client(&self) -> Client {
+        Client {
+            health: self.runtime.watch_health(),
+            nats: self.runtime.nats().cloned(),
+            direct: self.runtime.direct().clone(),
+            outbox: self.runtime.outbox().cloned(),
+        }
     }
 
     /// What came back over NATS, besides answers in time.

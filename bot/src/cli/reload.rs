@@ -25,6 +25,12 @@ pub(super) fn remember(source: &Source, settings: Vec<Setting>) {
     *IN_FORCE.lock() = (settings, source.file.clone());
 }
 
+/// The configuration file, and all options.
+pub(super) fn in_force() -> (Option<PathBuf>, Vec<Setting>) {
+    let (settings, file) = &*IN_FORCE.lock();
+    (file.clone(), settings.clone())
+}
+
 /// Reads and opens everything again. If something is wrong with it, all stays as it was.
 pub(super) fn now() {
     if let Err(failure) = again() {

@@ -2,6 +2,7 @@
 
 use super::args::{DatabaseArgs, ServeArgs, ServiceArgs};
 use super::exit::{Exit, Failure};
+use super::listen::Endpoints;
 use super::namespaces::Wanted;
 use super::number::{counted, were};
 use super::{console, signals};
@@ -13,29 +14,44 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let wanted = Wanted::by(&args)?;
     let shutdown = signals::shutdown();
+    let endpoints = Endpoints::start(&args.listen, "serve", &shutdown).await?;
+    let served = serve(args, wanted, &shutdown, &endpoints).await;
+    endpoints.close().await;
+    Ok(report(&served?, Exit::Ok))
+}
+
+async fn serve(
+    args: ServeArgs,
+    wanted: Wanted,
+    shutdown: &CancellationToken,
+    endpoints: &Endpoints,
+) -> Result<Served, Failure> {
     let nats = args.nats.options("rosey-serve");
-    let served = match wanted {
+    match wanted {
         Wanted::One(namespace) => {
             let database = DatabaseArgs { namespace: namespace.clone(), ..args.database };
             let database = database.with_retention(&args.keep);
-            one(nats.namespace(namespace), &database, args.service.options(), &shutdown).await?
+            let options = args.service.options();
+            one(nats.namespace(namespace), &database, options, shutdown, endpoints).await
         }
         Wanted::Several(databases) => {
-            let options = args.namespaces.options(args.service.options(), &databases);
-            let stopped = shutdown.cancelled_owned();
-            service::serve_namespaces::<Op, _, _>(nats, databases, options, || {}, stopped).await?
+            let options = args.service.options().monitor(endpoints.monitor(false));
+            let options = args.namespaces.options(options, &databases);
+            let stopped = shutdown.cancelled();
+            Ok(service::serve_namespaces::<Op, _, _>(nats, databases, options, || {}, stopped).await?)
         }
-    };
-    Ok(report(&served, Exit::Ok))
+    }
 }
 
 /// Serves one database, until it is told to stop.
-pub(super) async fn one(
+async fn one(
     nats: NatsOptions,
     database: &DatabaseArgs,
     options: ServiceOptions,
     shutdown: &CancellationToken,
+    endpoints: &Endpoints,
 ) -> Result<Served, Failure> {
+    let options = options.monitor(endpoints.monitor(true));
     let place = database.named_or_usual()?;
     if place.is_to_come().await {
         match service::check::<Op>(nats.clone(), &options, shutdown.cancelled()).await {
@@ -46,6 +62,7 @@ pub(super) async fn one(
         }
     }
     let db = database.open().await?;
+    endpoints.database(&db);
     let served = service::serve(nats, db.clone(), options, || {}, shutdown.cancelled()).await;
     db.close().await;
     Ok(served?)

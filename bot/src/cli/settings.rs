@@ -23,6 +23,11 @@ pub(super) struct Setting {
 const LINE: &str = "command line";
 
 impl Setting {
+    /// Whether something says it: the command line, a variable or the file.
+    pub(super) fn is_said(&self) -> bool {
+        self.from != DEFAULT
+    }
+
     /// What is wrong with a value of the command line that is blank. A blank variable or line of the file says nothing.
     pub(super) fn blank(&self) -> Option<String> {
         let blank = self.from == LINE && self.values.iter().any(|value| value.trim().is_empty());

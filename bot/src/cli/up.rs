@@ -2,23 +2,20 @@
 
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::args::UpArgs;
 use super::exit::{Exit, Failure};
+use super::listen::Endpoints;
 use super::paths::Paths;
-use super::{addresses, bot, outbox, serve, signals};
+use super::{bot, outbox, reachable, serve, signals};
 use crate::op::Op;
 use eitherway::service;
 
 /// How long NATS is asked before a file is created or taken over; the bot has a path without it.
 const ASKED: Duration = Duration::from_secs(2);
-
-/// How long a server may take to accept a connection, to be asked at all.
-const LISTENS: Duration = Duration::from_millis(500);
 
 pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     args.paths.database = args.paths.database.with_retention(&args.keep);
@@ -27,33 +24,48 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;
     let shutdown = signals::shutdown();
+    let endpoints = Endpoints::start(&args.listen, "up", &shutdown).await?;
+    let exit = both(&args, mode, shutdown, &endpoints).await;
+    endpoints.close().await;
+    exit
+}
+
+/// Opens everything, and runs both.
+async fn both(
+    args: &UpArgs,
+    mode: u32,
+    shutdown: CancellationToken,
+    endpoints: &Endpoints,
+) -> Result<Exit, Failure> {
     // Where no server answers, there is nothing to ask: the bot begins without it.
-    let asks = !args.paths.no_nats && is_there(&args.paths.nats.nats_url).await;
-    let asked = asks && may_begin(&args).await?;
+    let asks = !args.paths.no_nats && reachable::is_there(&args.paths.nats.nats_url).await;
+    let asked = asks && may_begin(args).await?;
     let db = args.paths.database.open().await?;
     if asks
         && !asked
-        && let Err(refused) = may_serve(&args, db.database()).await
+        && let Err(refused) = may_serve(args, db.database()).await
     {
         db.close().await;
         return Err(refused);
     }
+    endpoints.database(&db);
     let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
     if args.paths.no_nats {
-        let exit = bot::chat(&args.chat, mode, &paths, shutdown).instrument(args.paths.span()).await;
+        let exit =
+            bot::chat(&args.chat, mode, &paths, shutdown, endpoints).instrument(args.paths.span()).await;
         paths.close().await;
         return exit;
     }
     let bot_ended = CancellationToken::new();
     let ended = bot_ended.clone().cancelled_owned();
-    let options = args.service.options();
+    let options = args.service.options().monitor(endpoints.monitor(true));
     let nats = args.paths.service_options();
     let mut service = tokio::spawn(service::serve(nats, db, options, || {}, ended));
     let (exit, served) = tokio::select! {
         // The service ends before the bot only when it must not start.
         served = &mut service => (None, served),
-        exit = bot::chat(&args.chat, mode, &paths, shutdown).instrument(args.paths.span()) => {
+        exit = bot::chat(&args.chat, mode, &paths, shutdown, endpoints).instrument(args.paths.span()) => {
             paths.applied().await;
             bot_ended.cancel();
             (Some(exit), service.await)
@@ -87,16 +99,4 @@ async fn may_serve(args: &UpArgs, database: &str) -> Result<(), Failure> {
     let nats = args.paths.service_options();
     let options = args.service.options();
     Ok(service::check_for::<Op>(nats, &options, database, time::sleep(ASKED)).await?)
-}
-
-/// Whether a server listens at one of these addresses: a bot that starts without NATS must not wait for one.
-async fn is_there(addresses: &str) -> bool {
-    for address in addresses.split(',') {
-        let Some((host, port)) = addresses::host_and_port(address.trim()) else { continue };
-        let connected = time::timeout(LISTENS, TcpStream::connect((host, port))).await;
-        if matches!(connected, Ok(Ok(_))) {
-            return true;
-        }
-    }
-    false
 }

@@ -2,11 +2,14 @@
 //! shares (environment, limits, signals, the current directory) does so in a child process.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod backups;
 mod bot_end_to_end;
 mod cli;
 mod cluster;
 mod demo;
+mod doctor;
 mod durable;
+mod endpoints;
 mod ghosts;
 mod handover;
 mod irc;

@@ -31,14 +31,30 @@ pub enum State {
     ForcedClosed,
 }
 
-const STATES: [State; 6] = [
-    State::Closed,
-    State::Open,
-    State::HalfOpen,
-    State::OpenUntilHealthy,
-    State::ForcedOpen,
-    State::ForcedClosed,
-];
+impl State {
+    /// All states.
+    pub const ALL: [Self; 6] = [
+        Self::Closed,
+        Self::Open,
+        Self::HalfOpen,
+        Self::OpenUntilHealthy,
+        Self::ForcedOpen,
+        Self::ForcedClosed,
+    ];
+
+    /// Its name in logs, metrics and JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::OpenUntilHealthy => "held",
+            Self::ForcedOpen => "forced_open",
+            Self::ForcedClosed => "forced_closed",
+        }
+    }
+}
 
 /// The decoded word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +74,7 @@ impl Snapshot {
     const fn unpack(word: u64) -> Self {
         Self {
             generation: (word >> 35) as u32,
-            state: STATES[((word >> 32) & 7) as usize],
+            state: State::ALL[((word >> 32) & 7) as usize],
             successes: (word >> 16) as u16,
             count: word as u16,
         }

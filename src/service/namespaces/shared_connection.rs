@@ -18,6 +18,7 @@ use crate::service::connection::Carries;
 use crate::service::drain::drain_subscription;
 use crate::service::link::Link;
 use crate::service::log_throttle::LogThrottle;
+use crate::service::monitor::Tells;
 use crate::service::stream::Api;
 use crate::service::subscription::flush_subscriptions;
 
@@ -26,6 +27,15 @@ pub(super) struct SharedConnection {
     nats: NatsOptions,
     troubles: Arc<LogThrottle>,
     links: watch::Sender<Link>,
+}
+
+/// Whether that is up.
+struct Connected(watch::Receiver<Link>);
+
+impl Tells for Connected {
+    fn connected(&self) -> Option<bool> {
+        Some(self.0.borrow().now().up)
+    }
 }
 
 impl SharedConnection {
@@ -39,6 +49,11 @@ impl SharedConnection {
         let troubles = Arc::new(LogThrottle::new(&[]));
         let link = Link::open(nats.clone(), Carries::Requests, &troubles).await?;
         Ok(Self { nats, troubles, links: watch::Sender::new(link) })
+    }
+
+    /// What it tells the monitor of all services.
+    pub(super) fn tells(&self) -> impl Tells + 'static {
+        Connected(self.links())
     }
 
     pub(super) fn links(&self) -> watch::Receiver<Link> {

@@ -164,7 +164,10 @@ pub(in crate::service) struct StreamConfig {
 #[serde(default)]
 pub(in crate::service) struct StreamState {
     pub(super) messages: u64,
+    pub(super) bytes: u64,
     pub(super) first_seq: u64,
+    /// When the first message was stored, as RFC 3339 writes it.
+    pub(super) first_ts: String,
     pub(super) last_seq: u64,
 }
 
@@ -340,7 +343,12 @@ mod tests {
 
     #[test]
     fn a_place_is_applied_when_the_queue_begins_behind_it() {
-        let state = |messages, first_seq, last_seq| StreamState { messages, first_seq, last_seq };
+        let state = |messages, first_seq, last_seq| StreamState {
+            messages,
+            first_seq,
+            last_seq,
+            ..StreamState::default()
+        };
         assert!(state(0, 8, 7).has_applied(7), "empty");
         assert!(state(2, 6, 7).has_applied(5));
         assert!(!state(2, 6, 7).has_applied(6));

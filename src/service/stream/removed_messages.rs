@@ -173,7 +173,7 @@ mod tests {
         ends: (u64, u64),
         [messages, pending, handed_out, unacknowledged]: [u64; 4],
     ) -> Option<LostMessages> {
-        let state = |last_seq| StreamState { messages, first_seq: 0, last_seq };
+        let state = |last_seq| StreamState { messages, last_seq, ..StreamState::default() };
         let stream = StreamInfo { state: state(ends.1), created: "a".to_owned(), ..StreamInfo::default() };
         let consumer = ConsumerInfo {
             delivered: Sequence { consumer_seq: handed_out, stream_seq: 0 },
@@ -220,7 +220,7 @@ mod tests {
     fn what_was_acknowledged_here_is_not_gone_whatever_is_pending() {
         let mut gone = RemovedMessages::default();
         let mut look = |messages: u64, last: u64, acknowledged| {
-            let state = StreamState { messages, first_seq: 0, last_seq: last };
+            let state = StreamState { messages, last_seq: last, ..StreamState::default() };
             let stream = StreamInfo { state: state.clone(), ..StreamInfo::default() };
             gone.look(&state, &stream, Some(&ConsumerInfo::default()), acknowledged)
         };
@@ -238,7 +238,7 @@ mod tests {
         place: u64,
         [messages, pending, unacknowledged]: [u64; 3],
     ) -> Option<LostMessages> {
-        let state = |last_seq| StreamState { messages, first_seq: 0, last_seq };
+        let state = |last_seq| StreamState { messages, last_seq, ..StreamState::default() };
         let cluster = serde_json::from_str(r#"{"leader":"a"}"#).expect("a cluster");
         let stream = StreamInfo { state: state(ends.1), cluster, ..StreamInfo::default() };
         let consumer = ConsumerInfo {

@@ -17,7 +17,9 @@ use super::reasons::{self, events, lost, reason, unknown};
 use super::removed_messages::RemovedMessages;
 use super::settings;
 use crate::operation::Operation;
+use crate::rfc3339;
 use crate::service::progress::{PATIENCE, Pace};
+use crate::service::status::StreamStatus;
 use crate::service::{Shared, denied};
 use crate::store::Store;
 
@@ -76,9 +78,23 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
             break;
         }
     }
+    *shared.progress.stream.lock() = None;
     // At the end of the service nothing is over: what waits still waits.
     if !shared.stop.is_cancelled() {
         shared.notices.replace(PREFIX, BTreeMap::new());
+    }
+}
+
+/// What is told of the stream.
+fn status(name: &str, stream: &StreamInfo, consumer: Option<&ConsumerInfo>) -> StreamStatus {
+    let StreamState { messages, bytes, first_ts, .. } = &stream.state;
+    let oldest = rfc3339::nanos(first_ts).filter(|_| *messages > 0).map(|nanos| nanos / 1_000_000);
+    StreamStatus {
+        name: name.to_owned(),
+        messages: *messages,
+        bytes: *bytes,
+        unacknowledged: consumer.map_or(0, |consumer| consumer.num_ack_pending),
+        oldest,
     }
 }
 
@@ -98,6 +114,7 @@ impl Watch {
             self.others.interrupted(&shared.progress.received);
             (self.first, self.silent) = (None, None);
             if !connection.up {
+                *shared.progress.stream.lock() = None;
                 return found;
             }
         }
@@ -115,7 +132,10 @@ impl Watch {
             consumer.as_ref().map_or(Ok(()), |consumer| consumer.cluster.known())?;
             Ok((before.state, consumer, stream, before.cluster))
         };
-        match looked.await {
+        let looked = looked.await;
+        *shared.progress.stream.lock() =
+            looked.as_ref().ok().map(|(_, consumer, stream, _)| status(name, stream, consumer.as_ref()));
+        match looked {
             Ok((before, consumer, stream, cluster)) => {
                 self.silent = None;
                 let of_consumer = consumer.as_ref().map(|c| c.cluster.leader.clone()).unwrap_or_default();

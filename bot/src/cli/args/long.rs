@@ -8,6 +8,7 @@ use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args};
 
 use super::super::addresses::{namespaces, reply_prefixes};
+use super::super::listen::ListenArgs;
 use super::super::namespaces::NamespacesArgs;
 use super::super::outbox::OutboxArgs;
 use super::super::retention::KeepArgs;
@@ -42,6 +43,8 @@ pub(in crate::cli) struct ServeArgs {
     pub(in crate::cli) service: ServiceArgs,
     #[command(flatten)]
     pub(in crate::cli) namespaces: NamespacesArgs,
+    #[command(flatten)]
+    pub(in crate::cli) listen: ListenArgs,
 }
 
 /// The database service's own.
@@ -180,6 +183,8 @@ pub(in crate::cli) struct BotArgs {
     pub(in crate::cli) keep: KeepArgs,
     #[command(flatten)]
     pub(in crate::cli) outbox: OutboxArgs,
+    #[command(flatten)]
+    pub(in crate::cli) listen: ListenArgs,
 }
 
 #[derive(Debug, Args)]
@@ -194,4 +199,6 @@ pub(in crate::cli) struct UpArgs {
     pub(in crate::cli) service: ServiceArgs,
     #[command(flatten)]
     pub(in crate::cli) outbox: OutboxArgs,
+    #[command(flatten)]
+    pub(in crate::cli) listen: ListenArgs,
 }

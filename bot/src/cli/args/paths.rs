@@ -47,7 +47,7 @@ pub(in crate::cli) struct NatsArgs {
 #[command(next_help_heading = "Paths")]
 pub(in crate::cli) struct DatabaseArgs {
     /// The database: sqlite://FILE, the path of a file, or postgres://HOST/DATABASE. Defaults to sqlite://rosey.db for serve,
-    /// up, dead and verify; other commands discover the database from the service
+    /// up, dead, verify, backup and restore; other commands discover the database from the service
     #[arg(long, env = "ROSEY_DATABASE_URL", value_name = "URL", value_parser = database_url)]
     pub(in crate::cli) database_url: Option<String>,
     /// A file that holds the password for a database on PostgreSQL [default: what PGPASSFILE or ~/.pgpass has]

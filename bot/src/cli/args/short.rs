@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
-use super::paths::PathArgs;
+use super::super::outbox::OutboxArgs;
+use super::paths::{NatsArgs, PathArgs, StoreArgs};
+use super::values::yes_or_no;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SendArgs {
@@ -104,6 +106,45 @@ pub(in crate::cli) struct TellArgs {
     pub(in crate::cli) words: Vec<String>,
     #[command(flatten)]
     pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct BackupArgs {
+    /// The file to write, which is not there yet
+    #[arg(value_name = "FILE")]
+    pub(in crate::cli) file: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(in crate::cli) file: PathBuf,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    #[command(flatten)]
+    pub(in crate::cli) nats: NatsArgs,
+    /// Do not ask on NATS whether a service is running
+    #[arg(long, env = "ROSEY_NO_NATS", value_parser = yes_or_no, action = ArgAction::SetTrue, help_heading = "Paths")]
+    pub(in crate::cli) no_nats: bool,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct DoctorArgs {
+    #[command(flatten)]
+    pub(in crate::cli) nats: NatsArgs,
+    #[command(flatten)]
+    pub(in crate::cli) store: StoreArgs,
+    /// Do not look at NATS
+    #[arg(long, env = "ROSEY_NO_NATS", value_parser = yes_or_no, action = ArgAction::SetTrue, help_heading = "Paths")]
+    pub(in crate::cli) no_nats: bool,
+    /// How large the service lets the stream grow, in bytes: whether the account allows that is looked at
+    #[arg(long, env = "ROSEY_STREAM_MAX_BYTES", value_name = "BYTES", value_parser = clap::value_parser!(i64).range(1..))]
+    pub(in crate::cli) stream_max_bytes: Option<i64>,
+    #[command(flatten)]
+    pub(in crate::cli) outbox: OutboxArgs,
 }
 
 #[derive(Debug, Args)]

@@ -39,7 +39,7 @@ pub(in crate::cli) struct OutboxArgs {
 
 impl OutboxArgs {
     /// How to open it, unless there shall be none.
-    pub(super) fn options(&self, file_mode: u32) -> Option<OutboxOptions> {
+    pub(in crate::cli) fn options(&self, file_mode: u32) -> Option<OutboxOptions> {
         let path = self.outbox.as_deref().unwrap_or(USUAL);
         if path == OFF {
             return None;
@@ -48,7 +48,8 @@ impl OutboxArgs {
             .file_mode(file_mode)
             .most_events(self.outbox_events)
             .most_bytes(self.outbox_mib.saturating_mul(1 << 20))
-            .synchronous(self.outbox_synchronous);
+            .synchronous(self.outbox_synchronous)
+            .metrics_prefix("rosey");
         Some(options)
     }
 

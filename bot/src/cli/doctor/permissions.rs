@@ -1,0 +1,88 @@
+//! What the NATS server allows this user, tried one by one, without an effect: a subject is listened to for a moment, a question
+//! that changes nothing is asked.
+
+use async_nats::HeaderMap;
+use tokio::time;
+
+use super::finding::Findings;
+use super::nats::Connection;
+use crate::op::Op;
+use eitherway::operation::{Kind, Operation};
+
+/// Marks a question that only asks who answers (docs/wire.md).
+const LOOK: &str = "Eitherway-Look";
+
+pub(super) async fn look(connection: &Connection, findings: &mut Findings) {
+    let subject = |name: &str| connection.namespace.subject(name);
+    // A service listens to these; nothing is taken away from one that runs.
+    let listens: Vec<String> =
+        Op::SPECS.iter().map(|spec| subject(spec.subject)).chain(["$SRV.PING".to_owned()]).collect();
+    let mut open = Vec::new();
+    for subject in &listens {
+        open.extend(connection.client.subscribe(subject.clone()).await.ok());
+    }
+    // A bot asks these. The last answer comes after everything that the server refuses.
+    let queries = Op::SPECS.iter().filter(|spec| spec.kind == Kind::Query);
+    let mut asks: Vec<(String, &str)> = queries.map(|spec| (subject(spec.subject), spec.example)).collect();
+    let ping = subject(&format!("{}.ping", Op::SERVICE));
+    asks.push((ping.clone(), ""));
+    for (subject, example) in &asks {
+        let mut headers = HeaderMap::new();
+        headers.insert(LOOK, "1");
+        let _ = connection
+            .client
+            .publish_with_reply_and_headers(
+                subject.clone(),
+                connection.client.new_inbox(),
+                headers,
+                example.to_owned().into(),
+            )
+            .await;
+    }
+    let answered = connection.ask(ping, String::new()).await;
+    drop(open);
+    let refused = connection.all_refused().await;
+    // The client writes some of it in small letters.
+    let denied = |what: &str, subject: &String| {
+        let named = format!("\"{}\"", subject.to_lowercase());
+        refused.iter().any(|said| said.contains(what) && said.contains(&named))
+    };
+    let listens_denied: Vec<&String> =
+        listens.iter().filter(|subject| denied("subscription", subject)).collect();
+    let asks_denied: Vec<&String> =
+        asks.iter().map(|(subject, _)| subject).filter(|subject| denied("publish", subject)).collect();
+    told(findings, "service subjects", "listen to", listens.len(), &listens_denied, "subscribe", "a service");
+    told(findings, "client subjects", "ask", asks.len(), &asks_denied, "publish", "a bot");
+    match answered {
+        Some(_) => findings.ok("service", "a database service answers"),
+        None if asks_denied.is_empty() => findings.warn(
+            "service",
+            "no database service answers",
+            "start `rosey serve`, or go on with bots that have a database",
+        ),
+        None => {}
+    }
+    let _ = time::timeout(std::time::Duration::from_secs(1), connection.client.flush()).await;
+}
+
+fn told(
+    findings: &mut Findings,
+    name: &'static str,
+    what: &str,
+    all: usize,
+    denied: &[&String],
+    permission: &str,
+    who: &str,
+) {
+    if denied.is_empty() {
+        return findings.ok(name, format!("this user may {what} all {all}"));
+    }
+    let names: Vec<&str> = denied.iter().map(|subject| subject.as_str()).collect();
+    findings.warn(
+        name,
+        format!("this user may not {what} {} of {all}: {}", denied.len(), names.join(", ")),
+        format!(
+            "{who} needs them: add them to permissions.{permission}.allow of its user (docs/operating.md)"
+        ),
+    );
+}

@@ -1,0 +1,68 @@
+//! Answers over HTTP/1.1, one request a connection, within limits: whoever connects can hold up neither this process nor, for
+//! long, the next one who does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::Semaphore;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+
+use super::socket::{Socket, Stream};
+
+/// How many connections are served at once. More wait in the system's queue.
+const CONNECTIONS: usize = 32;
+/// How long the head of a request may be on its way, and how long the whole connection may last.
+const HEAD: Duration = Duration::from_secs(2);
+const WHOLE: Duration = Duration::from_secs(10);
+/// How many bytes the head of a request may have, and how many lines. Its body is not read.
+const BYTES: usize = 16 << 10;
+const LINES: usize = 64;
+/// The pause after a connection that could not be accepted, because this process has no more files for one.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves until it is told to stop; connections that are open then end.
+pub(super) async fn serve(socket: Socket, router: Router, stop: CancellationToken) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut failing = false;
+    loop {
+        let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await else {
+            return;
+        };
+        let Some(accepted) = stop.run_until_cancelled(socket.accept()).await else { return };
+        let stream = match accepted {
+            Ok(stream) => stream,
+            Err(e) => {
+                // Once, as long as it lasts.
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!("the endpoints accept no connection at present: {e}");
+                }
+                time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        failing = false;
+        let (router, stop) = (router.clone(), stop.clone());
+        tokio::spawn(async move {
+            stop.run_until_cancelled(time::timeout(WHOLE, answer(stream, router))).await;
+            drop(place);
+        });
+    }
+}
+
+async fn answer(stream: Box<dyn Stream>, router: Router) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(LINES)
+        .max_buf_size(BYTES)
+        .keep_alive(false);
+    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    if let Err(e) = served {
+        tracing::debug!("a connection to the endpoints: {e}");
+    }
+}

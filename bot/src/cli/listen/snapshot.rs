@@ -1,0 +1,123 @@
+//! How this process is, once a second: what `/status.json` shows, and what the other endpoints are made of. Times are unix
+//! milliseconds.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::checks::Check;
+use eitherway::Health;
+use eitherway::outbox::Counts;
+use eitherway::service::{Notice, OperationCounts, ServiceStatus};
+use eitherway::sql::WriterStatus;
+
+/// All that is told.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Snapshot {
+    pub(super) command: &'static str,
+    pub(super) version: &'static str,
+    pub(super) started: i64,
+    /// When this was found out.
+    pub(super) at: i64,
+    /// The same by a clock that nobody sets.
+    #[serde(skip)]
+    pub(super) looked: Instant,
+    pub(super) ready: bool,
+    /// Since when it is as `ready` says.
+    pub(super) since: i64,
+    pub(super) draining: bool,
+    pub(super) checks: Vec<Check>,
+    /// What the database service has done, if this process is one.
+    pub(super) service: Option<Service>,
+    /// The database that is open here, if one is. Of several namespaces each has its own, in `service`.
+    pub(super) database: Option<Database>,
+    /// The paths of the bot, if this process is one.
+    pub(super) paths: Option<Paths>,
+    pub(super) bot: Option<Bot>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Service {
+    /// Whether a NATS server is connected; none before it is tried.
+    pub(super) connected: Option<bool>,
+    pub(super) services: Vec<ServiceStatus>,
+    pub(super) operations: Vec<OperationCounts>,
+    pub(super) overruns: u64,
+    /// How many notices there have been.
+    pub(super) noticed: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Database {
+    pub(super) id: String,
+    pub(super) shown: String,
+    pub(super) writer: WriterStatus,
+    /// Why it does not serve, or cannot be written, at present.
+    pub(super) trouble: Option<String>,
+    /// What is wrong with it while it may still serve.
+    pub(super) concerns: Vec<String>,
+    #[serde(flatten)]
+    pub(super) seldom: Seldom,
+}
+
+/// What is looked at less often, because it costs a read.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub(super) struct Seldom {
+    pub(super) dead_letters: Option<u64>,
+    /// Bytes of the file and of its log, and how many are free on their disk; none of a server's.
+    pub(super) file_bytes: Option<u64>,
+    pub(super) log_bytes: Option<u64>,
+    pub(super) disk_free_bytes: Option<u64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Paths {
+    pub(super) health: Health,
+    pub(super) nats: Option<Nats>,
+    pub(super) outbox: Option<Outbox>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Nats {
+    pub(super) connected: bool,
+    /// Requests that wait for an answer.
+    pub(super) waiting: usize,
+    /// Answers that nobody waited for any more, and such as were for another client.
+    pub(super) late: u64,
+    pub(super) foreign: u64,
+    pub(super) overruns: u64,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Outbox {
+    pub(super) file: String,
+    #[serde(flatten)]
+    pub(super) counts: Counts,
+    /// When the oldest event that waits was taken.
+    pub(super) oldest: Option<i64>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Bot {
+    /// Handled, by kind.
+    pub(super) events: BTreeMap<&'static str, u64>,
+    pub(super) last_event: Option<i64>,
+    pub(super) bad_lines: u64,
+    pub(super) operations: u64,
+    pub(super) operations_failed: u64,
+    pub(super) operations_refused: u64,
+    pub(super) polls_failed: u64,
+    pub(super) messages_delivered: u64,
+    pub(super) messages_undelivered: u64,
+    pub(super) handler_errors: u64,
+    pub(super) handler_panics: u64,
+}
+
+impl Snapshot {
+    /// What an operator has to know, of all services: with the namespace, if it has one.
+    pub(super) fn notices(&self) -> impl Iterator<Item = (&str, &Notice)> {
+        let services = self.service.iter().flat_map(|service| &service.services);
+        services.flat_map(|service| service.notices.iter().map(|notice| (service.namespace.as_str(), notice)))
+    }
+}
