@@ -22,8 +22,8 @@ pub(crate) struct Model {
     status_updated: i64,
     messages: BTreeMap<String, Message>,
     marks: Vec<Mark>,
-    /// Of each key of a plugin: its value, when and by which operation it was written, and when it ends.
-    kv: BTreeMap<(String, String), (Option<Value>, i64, String, Option<i64>)>,
+    /// By plugin and key.
+    kv: BTreeMap<(String, String), Entry>,
     counts: Vec<(i64, Value)>,
     ledger: Dump,
     /// Rows that nothing later changes.
@@ -45,6 +45,14 @@ struct User {
     presence: Vec<(i64, String, bool)>,
     /// (time, id, what was said)
     said: Vec<(i64, String, String)>,
+}
+
+/// A value of a plugin; none, if it was deleted.
+struct Entry {
+    value: Option<Value>,
+    at: i64,
+    id: String,
+    ends: Option<i64>,
 }
 
 struct Mark {
@@ -192,11 +200,11 @@ impl Model {
             }
             Op::KvSet(op) => {
                 let ends = op.ttl_seconds.map(|seconds| at + i64::from(seconds) * 1000);
-                let entry = (Some(op.value.clone()), at, id.to_owned(), ends);
+                let entry = Entry { value: Some(op.value.clone()), at, id: id.to_owned(), ends };
                 self.kv.insert((op.plugin_name.clone(), op.key.clone()), entry);
             }
             Op::KvDelete(op) => {
-                let entry = (None, at, id.to_owned(), Some(at));
+                let entry = Entry { value: None, at, id: id.to_owned(), ends: Some(at) };
                 self.kv.insert((op.plugin_name.clone(), op.key.clone()), entry);
             }
             Op::OutboundMarkSent(op) => {
@@ -257,7 +265,7 @@ impl Model {
                 self.rows.push(row);
             }
         }
-        for ((plugin, key), (value, at, id, ends)) in std::mem::take(&mut self.kv) {
+        for ((plugin, key), Entry { value, at, id, ends }) in std::mem::take(&mut self.kv) {
             if !ends.is_some_and(|ends| self.is_old(ends)) {
                 self.rows.push(json!(["kv_entries", plugin, key, value, at, id, ends]));
             }
