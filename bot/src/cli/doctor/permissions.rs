@@ -82,7 +82,7 @@ fn told(
         name,
         format!("this user may not {what} {} of {all}: {}", denied.len(), names.join(", ")),
         format!(
-            "{who} needs them: add them to permissions.{permission}.allow of its user (docs/operating.md)"
+            "{who} needs them: add them to permissions.{permission}.allow of its user (docs/wire.md)"
         ),
     );
 }
