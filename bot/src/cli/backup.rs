@@ -15,8 +15,8 @@ use eitherway::sql::{Contents, SqliteOptions};
 
 pub(super) async fn run(global: &Global, args: BackupArgs) -> Result<Exit, Failure> {
     let options = file(args.store.database.named_or_usual()?, &args.file)?;
-    let (bar, mut shown) = bar(&options);
-    let copied = backup::backup::<Op>(&options, &args.file, |step| shown(step)).await;
+    let (bar, shown) = bar(&options);
+    let copied = backup::backup::<Op>(&options, &args.file, shown).await;
     bar.finish_and_clear();
     console::show(global, &copied?, |copied| format!("{} is a backup: {}", shown_file(copied), what(copied)));
     Ok(Exit::Ok)

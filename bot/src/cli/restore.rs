@@ -25,8 +25,8 @@ pub(super) async fn run(global: &Global, args: RestoreArgs) -> Result<Exit, Fail
     if !args.no_nats && reachable::is_there(&args.nats.nats_url).await {
         nobody_serves(&args).await?;
     }
-    let (bar, mut shown) = backup::bar(&options);
-    let restored = restore::<Op>(&options, &args.file, |step| shown(step)).await;
+    let (bar, shown) = backup::bar(&options);
+    let restored = restore::<Op>(&options, &args.file, shown).await;
     bar.finish_and_clear();
     let restored = restored?;
     let advice = advice(&restored);

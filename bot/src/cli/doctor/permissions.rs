@@ -81,8 +81,6 @@ fn told(
     findings.warn(
         name,
         format!("this user may not {what} {} of {all}: {}", denied.len(), names.join(", ")),
-        format!(
-            "{who} needs them: add them to permissions.{permission}.allow of its user (docs/wire.md)"
-        ),
+        format!("{who} needs them: add them to permissions.{permission}.allow of its user (docs/wire.md)"),
     );
 }

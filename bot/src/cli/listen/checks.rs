@@ -67,7 +67,7 @@ impl Memory {
             checks.push(Check { name, ok, required, since: self.since(name, ok, now), why });
         };
         let stops =
-            parts.draining.then(|| "it is ending: what was taken is finished, and nothing more is taken");
+            parts.draining.then_some("it is ending: what was taken is finished, and nothing more is taken");
         check("running", true, stops.map(str::to_owned));
         // A bot that serves itself goes on without its own service.
         let required = !parts.is_bot;
