@@ -152,7 +152,7 @@ async fn a_service_of_namespaces_is_ready_before_one_is_asked_for_and_tells_of_t
     let process = Program::start(&[&options[..], &["--listen", "127.0.0.1:0"]].concat(), &[]);
     let endpoints = Endpoints::of(&process).await;
     endpoints.are_ready().await;
-    let named = eitherway::nats::NatsOptions::new(&server.url()).namespace("lounge".parse().unwrap());
+    let named = eitherway::nats::NatsOptions::new(server.url()).namespace("lounge".parse().unwrap());
     let nats = eitherway::nats::NatsService::<rosey::op::Op>::connect(named).await.unwrap();
     nats.recognised().await;
     nats_only(&nats).user_joined("alice".to_owned()).await.unwrap();
