@@ -1,6 +1,7 @@
 //! Opening a SQLite file: the lock, the file, the connections.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -28,12 +29,34 @@ pub(super) struct Opened {
 }
 
 pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Result<Opened, OpenError> {
-    let sqlite = |error| OpenError::of(&options.path, error);
-    let file = |error| OpenError::File { path: options.path.clone(), error };
+    let exchanged = || OpenError::Exchanged { path: options.path.clone() };
     // Held until the end of this function: creating and migrating are for one process at a time.
     let _lock = lock(options).await?;
     create(options)?;
-    let db_file = DatabaseFile::new(&options.path).map_err(file)?;
+    let db_file = DatabaseFile::new(&options.path).map_err(|error| match error.kind() {
+        // It was there a moment ago.
+        ErrorKind::NotFound => exchanged(),
+        _ => OpenError::File { path: options.path.clone(), error },
+    })?;
+    let opened = open_it(options, tables, &db_file).await;
+    match db_file.compare() {
+        Ok((difference, open)) if difference.is_of_the_file() => db_file.adopt(open),
+        // Whatever has failed, if anything: it is not this file that failed.
+        Ok(_) => return Err(exchanged()),
+        Err(_) if opened.is_ok() || !options.path.exists() => return Err(exchanged()),
+        Err(_) => {}
+    }
+    let (writer, readers, database, witness) = opened?;
+    Ok(Opened { writer, readers, database, db_file, witness })
+}
+
+/// The connections, the id of the database, and what only it holds.
+async fn open_it(
+    options: &SqliteOptions,
+    tables: &[Migration],
+    db_file: &DatabaseFile,
+) -> Result<(SqliteConnection, SqlitePool, String, Witness), OpenError> {
+    let sqlite = |error| OpenError::of(&options.path, error);
     let journal = content::keeps_journal(&options.path);
     let first = if journal { options.as_it_is() } else { options.connect() };
     let mut writer = first.connect().await.map_err(sqlite)?;
@@ -65,11 +88,7 @@ pub(super) async fn open(options: &SqliteOptions, tables: &[Migration]) -> Resul
         .connect_with(options.at(db_file.said()).reading())
         .await
         .map_err(sqlite)?;
-    match db_file.compare() {
-        Ok((difference, open)) if difference.is_of_the_file() => db_file.adopt(open),
-        _ => return Err(OpenError::Exchanged { path: options.path.clone() }),
-    }
-    Ok(Opened { writer, readers, database, db_file, witness })
+    Ok((writer, readers, database, witness))
 }
 
 /// Creates an empty file if there is none, and if that is wanted. One that is there and larger is left as it is.
