@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A unix millisecond as RFC 3339 writes it, in UTC.
-#[cfg(all(feature = "nats", feature = "sqlite"))]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use crate::rfc3339::format as rfc3339;
-#[cfg(all(feature = "nats", feature = "sqlite"))]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub use crate::rfc3339::millis as millis_of_rfc3339;
 
 static LAST: AtomicI64 = AtomicI64::new(0);

@@ -108,7 +108,7 @@ pub mod outbox;
 pub mod postgres;
 pub mod reply;
 pub mod request;
-#[cfg(all(feature = "nats", feature = "sqlite"))]
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod rfc3339;
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub mod runtime;
