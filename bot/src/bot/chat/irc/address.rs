@@ -136,6 +136,9 @@ mod tests {
             let error = Address::parse(rest, false).expect_err(rest);
             assert!(error.contains(reason), "{rest}: {error}");
         }
-        assert!(Address::parse("//127.0.0.1/#c?sasl=file", false).is_ok(), "on this machine nobody listens");
+        assert!(
+            Address::parse("//127.0.0.1/#c?sasl=file", false).is_ok(),
+            "the connection does not leave this machine"
+        );
     }
 }

@@ -5,8 +5,8 @@
 //! | `address` | the value of `--chat` |
 //! | `message`, `time`, `folding` | the grammar of a line; which names are one |
 //! | `registration` | from a connection to a nickname |
-//! | `channel` | the channel as the server tells of it: events |
-//! | `session`, `wire` | one connection: reads, joins, watches, leaves |
+//! | `channel`, `server` | the channel as the server tells of it: events |
+//! | `session`, `ends`, `wire` | one connection: reads, joins, watches, leaves |
 //! | `sender`, `voice`, `speech`, `pace` | what is said: its way, its receipt, its lines, its rate |
 //! | `tls` | the encrypted connection |
 //!
@@ -14,6 +14,7 @@
 
 mod address;
 mod channel;
+mod ends;
 mod folding;
 #[cfg(test)]
 mod fuzz;
@@ -21,6 +22,7 @@ mod message;
 mod pace;
 mod registration;
 mod sender;
+mod server;
 mod session;
 mod speech;
 #[cfg(test)]
@@ -44,10 +46,11 @@ use tracing::warn;
 
 use super::{Chat, ChatSender, OpenError, Received, Unreadable};
 pub use address::Address;
+use ends::{Ends, refuse_all};
 use pace::Backoff;
 use registration::Login;
 use sender::{IrcSender, Order, State};
-use session::{Ends, Guest, Memory};
+use session::{Guest, Memory};
 use wire::{Ended, Stream};
 
 /// How long a server may take to accept a connection, and then to encrypt it.
@@ -121,7 +124,7 @@ impl Chat for Irc {
         let Self { address, nick, connector, sender, orders, state } = *self;
         // The connection must not keep itself open.
         drop(sender);
-        tokio::spawn(connect_for_ever(address, nick, connector, Ends { events, orders, state }));
+        tokio::spawn(reconnect(address, nick, connector, Ends { events, orders, state }));
         stream::unfold(
             received,
             |mut received| async move { received.recv().await.map(|item| (item, received)) },
@@ -130,7 +133,7 @@ impl Chat for Irc {
     }
 }
 
-async fn connect_for_ever(address: Address, nick: String, connector: Option<TlsConnector>, mut ends: Ends) {
+async fn reconnect(address: Address, nick: String, connector: Option<TlsConnector>, mut ends: Ends) {
     let (mut backoff, mut memory) = (Backoff::default(), Memory::default());
     loop {
         let ended = tokio::select! {
@@ -138,7 +141,7 @@ async fn connect_for_ever(address: Address, nick: String, connector: Option<TlsC
                 Ok((stream, guest)) => Ok((stream, guest)),
                 Err(error) => Err(Ended::Lost(error.to_string())),
             },
-            () = session::refuse_all(&mut ends) => Err(Ended::Left),
+            () = refuse_all(&mut ends) => Err(Ended::Left),
         };
         let ended = match ended {
             Ok((stream, guest)) => session::run(stream, guest, &mut ends, &mut memory).await,
@@ -165,7 +168,7 @@ async fn connect_for_ever(address: Address, nick: String, connector: Option<TlsC
                 let until = Instant::now() + wait;
                 tokio::select! {
                     () = tokio::time::sleep_until(until) => {}
-                    () = session::refuse_all(&mut ends) => return,
+                    () = refuse_all(&mut ends) => return,
                 }
             }
         }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// Lines that may be said at once after a silence.
 const BURST: u32 = 4;
-/// Then one line in this time: servers hold back, or disconnect, whoever is faster.
+/// Then one line in this time: servers hold back, or disconnect, a faster client.
 const EVERY: Duration = Duration::from_secs(2);
 /// The longest wait between two attempts to connect.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);

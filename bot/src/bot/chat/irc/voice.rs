@@ -167,11 +167,11 @@ mod tests {
         let mut other = said(&mut voice, Some("bob"), "hi");
         let _ = voice.next(now);
         hears(&mut voice, ":s 401 me ann{} :No such nick");
-        let unsent = gone.try_recv().expect("an end").expect_err("he is not there");
+        let unsent = gone.try_recv().expect("an end").expect_err("the user is not there");
         assert!(!unsent.is_permanent() && unsent.to_string().contains("No such nick"), "{unsent}");
         assert!(other.try_recv().is_err(), "it was another one");
         voice.lose("the line is cut");
-        assert!(!other.try_recv().expect("an end").expect_err("nobody knows").is_permanent());
+        assert!(!other.try_recv().expect("an end").expect_err("it is unknown").is_permanent());
     }
 
     #[test]
