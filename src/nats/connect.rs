@@ -226,9 +226,9 @@ fn ended_at_message() -> bool {
 /// Counts the refusals in a row: the end of a connection that was refused is none of its own.
 fn count(refusals: &Refusals, event: &Event) {
     if refuses_us(event) {
-        refusals.again();
+        refusals.record();
     } else if matches!(event, Event::Connected) || Failure::of(event).is_some() {
-        refusals.over();
+        refusals.recovered();
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn note(
             });
             match said.up(carries) {
                 (true, _) => tracing::info!("connected to NATS"),
-                (_, true) => match troubles.losses.up() {
+                (_, true) => match troubles.connection_log.up() {
                     Up::Reconnected(lost) => {
                         tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
                     }
@@ -47,7 +47,7 @@ pub(super) fn note(
             if !said.lost(carries) {
                 return tracing::debug!(?carries, "lost a connection to NATS");
             }
-            match troubles.losses.lost() {
+            match troubles.connection_log.lost() {
                 Some(more) => tracing::warn!(
                     "lost the connection to NATS: no request arrives until it is back; retrying indefinitely{more}"
                 ),

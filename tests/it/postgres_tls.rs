@@ -82,7 +82,7 @@ async fn server(authority: &Authority) -> Postgres {
     server
 }
 
-/// Opens it, writes and reads; answers whether all of it was encrypted.
+/// Opens it, writes and reads; returns whether all of it was encrypted.
 async fn used(url: &str) -> Result<bool, String> {
     let options = PostgresOptions::new(url).map_err(|e| e.to_string())?.retention(None);
     let since = Instant::now();

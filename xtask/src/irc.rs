@@ -21,7 +21,7 @@ const SERVERS: [Server; 2] = [
     Server { variable: "INSPIRCD_BIN", program: "inspircd", packages: &["inspircd"] },
 ];
 
-/// Where Debian installs them, which is not in everybody's `PATH`.
+/// Where Debian installs them, which is not in every user's `PATH`.
 const DEBIAN: &str = "/usr/sbin";
 
 /// `cargo xtask irc`: prints the paths.

@@ -13,8 +13,8 @@ use super::args::{BotArgs, ChatArgs};
 use super::exit::{Exit, Failure};
 use super::files;
 use super::listen::Endpoints;
+use super::path_stats::{Row, Table};
 use super::paths::Paths;
-use super::tally::{Row, Table};
 use super::timeline::Timeline;
 use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary};
@@ -82,7 +82,7 @@ pub(super) async fn chat(
         bot = bot.commands(commands);
     }
     let timeline = match &args.timeline {
-        Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.tally.clone()).await?),
+        Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.stats.clone()).await?),
         None => None,
     };
     endpoints.bot(bot.progress());
@@ -94,7 +94,7 @@ pub(super) async fn chat(
         None => true,
     };
     let kept = paths.replayed().await;
-    let rows = paths.tally.rows();
+    let rows = paths.stats.rows();
     let inbox = paths.inbox();
     let outbox = kept.as_ref().map(|(_, report)| *report);
     let exit = if summary.is_clean() && drawn { Exit::Ok } else { Exit::Failed };

@@ -60,7 +60,7 @@ pub(super) fn learn(text: &str) {
     known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
 }
 
-/// Whether all that stands before the `@` is a nickname, which everybody in the channel knows.
+/// Whether all that stands before the `@` is a nickname, which is public in the channel.
 fn is_nick(scheme: &str, address: &str) -> bool {
     let is_irc = ["irc", "irc+tls", "ircs"].iter().any(|name| scheme.ends_with(name));
     is_irc && address.rsplit_once('@').is_some_and(|(login, _)| !login.contains(':'))

@@ -9,9 +9,9 @@
 #![allow(dead_code, unreachable_pub, reason = "files of another crate, of which the models use a part")]
 
 mod clock;
+mod failure_logs;
 mod hedge;
 mod path_change;
-mod troubles;
 mod waiting;
 
 mod sync {

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) config: Config,
-    pub(super) word: AtomicState,
+    pub(super) state: AtomicState,
     pub(super) waiters: Waiters,
     window: Option<Window>,
     epoch: Instant,
@@ -52,7 +52,7 @@ impl Shared {
     pub(super) fn new(config: Config) -> Self {
         let seed = config.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
         Self {
-            word: AtomicState::new(),
+            state: AtomicState::new(),
             waiters: Waiters::default(),
             window: config.rate.map(|rate| Window::new(rate.calls)),
             epoch: Instant::now(),
@@ -70,11 +70,11 @@ impl Shared {
     #[inline]
     pub(super) fn admit(&self) -> Admission {
         loop {
-            let Snapshot { state, generation, .. } = self.word.load();
+            let Snapshot { state, generation, .. } = self.state.load();
             match state {
                 State::Closed | State::ForcedClosed => return Admission::Pass { generation },
                 State::OpenUntilHealthy | State::ForcedOpen => return Admission::Reject(Rejected::new(None)),
-                State::HalfOpen if self.word.lease(generation, self.config.probes) => {
+                State::HalfOpen if self.state.lease(generation, self.config.probes) => {
                     self.extend_leases(generation);
                     return Admission::Pass { generation };
                 }
@@ -92,7 +92,7 @@ impl Shared {
     /// What [`admit`](Self::admit) would decide, without taking a place.
     #[cfg(feature = "balance")]
     pub(super) fn would_reject(&self) -> bool {
-        let Snapshot { state, count, .. } = self.word.load();
+        let Snapshot { state, count, .. } = self.state.load();
         match state {
             State::Closed | State::ForcedClosed => false,
             State::OpenUntilHealthy | State::ForcedOpen => true,
@@ -104,7 +104,7 @@ impl Shared {
     /// A new probe proves that places come back: the leases of this generation run from now on.
     fn extend_leases(&self, generation: u32) {
         let _change = self.lock();
-        if self.word.load().generation == generation {
+        if self.state.load().generation == generation {
             self.set_due(self.config.lease);
         }
     }
@@ -121,20 +121,20 @@ impl Shared {
 
     #[inline]
     pub(super) fn succeeded(&self, generation: u32) {
-        let now = self.word.load();
+        let now = self.state.load();
         if now.generation != generation {
             return;
         }
         match now.state {
             State::Closed => {
-                self.word.succeed(generation);
+                self.state.succeed(generation);
                 if let Some(window) = &self.window {
                     window.record(generation, false, self.last_failure.load(Relaxed));
                 }
             }
             // ## HalfOpen => Closed
             State::HalfOpen => {
-                let proven = self.word.record_probe_success(generation);
+                let proven = self.state.record_probe_success(generation);
                 if proven.is_some_and(|successes| successes >= self.config.successes) {
                     self.change(State::Closed, |now| now.generation == generation);
                 } else {
@@ -146,7 +146,7 @@ impl Shared {
     }
 
     pub(super) fn failed(&self, generation: u32) {
-        let now = self.word.load();
+        let now = self.state.load();
         if now.generation != generation {
             return;
         }
@@ -175,7 +175,7 @@ impl Shared {
     /// Records a failure at this time, and evaluates the rule of consecutive failures.
     fn too_many(&self, generation: u32, now: u64) -> bool {
         let oldest = self.failures.as_ref().map_or(now, |failures| failures.push(now));
-        let in_a_row = self.word.fail(generation);
+        let in_a_row = self.state.fail(generation);
         in_a_row.zip(self.config.consecutive).is_some_and(|(failures, most)| failures >= most)
             && now.saturating_sub(oldest) <= self.within()
     }
@@ -188,7 +188,7 @@ impl Shared {
     /// Records a call that ended without information about the service.
     #[inline]
     pub(super) fn neutral(&self, generation: u32) {
-        if self.word.release(generation) {
+        if self.state.release(generation) {
             self.place_is_free();
         }
     }
@@ -215,7 +215,7 @@ impl Shared {
     /// Changes the state, unless `allowed` refuses the state that it finds under the lock.
     pub(super) fn change(&self, to: State, allowed: impl FnOnce(Snapshot) -> bool) {
         let mut openings = self.lock();
-        let now = self.word.load();
+        let now = self.state.load();
         if !allowed(now) {
             return;
         }
@@ -234,7 +234,7 @@ impl Shared {
         };
         self.set_due(wait);
         // Only counts can change while the lock is held, so this succeeds.
-        self.word.change(now.generation, to);
+        self.state.change(now.generation, to);
         self.tell(now.state, to, wait);
         drop(openings);
         self.waiters.wake_all();

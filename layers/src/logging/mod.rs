@@ -1,5 +1,6 @@
 //! One event per call, and one line when another path takes over.
 
+mod failure_logs;
 mod future;
 mod layer;
 mod level_callsite;
@@ -7,9 +8,8 @@ mod path_change;
 mod rate_limit;
 mod record;
 pub(crate) mod serving_path;
-mod troubles;
 
-/// The atomics of `troubles`.
+/// The atomics of `failure_logs`.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, Ordering};
 }

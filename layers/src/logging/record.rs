@@ -1,9 +1,9 @@
 //! The record of one call, and the event that it ends in.
 
 use super::{
+    failure_logs::FailureLogs,
     level_callsite::{self, TARGET},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
-    troubles::Troubles,
 };
 use crate::{Class, Failure, Labels};
 use std::{
@@ -45,7 +45,7 @@ pub(super) struct LogState {
     loud: Level,
     quiet: Level,
     every: Duration,
-    troubles: Troubles<KINDS>,
+    failures: FailureLogs<KINDS>,
 }
 
 /// The kinds of failures that repeat: each class, without and with a time-out.
@@ -59,7 +59,7 @@ impl LogState {
     pub(super) fn new(tag: &'static str) -> Self {
         let every = RateLimitedLog::EVERY;
         let (loud, quiet) = (Level::WARN, Level::DEBUG);
-        Self { tag, place: Position::Path, loud, quiet, every, troubles: Troubles::every(every) }
+        Self { tag, place: Position::Path, loud, quiet, every, failures: FailureLogs::every(every) }
     }
 
     /// The same settings, and nothing logged yet.
@@ -80,7 +80,7 @@ impl LogState {
 
     pub(super) fn set_interval(&mut self, every: Duration) {
         self.every = every;
-        self.troubles = Troubles::every(every);
+        self.failures = FailureLogs::every(every);
     }
 
     /// Whether this failure is logged loudly.
@@ -92,20 +92,20 @@ impl LogState {
     }
 
     /// Records a failure with this reason. Returns `Some` if it is to be logged loudly.
-    fn again(&self, failure: Failure, reason: &dyn Display) -> Option<Suppressed> {
+    fn note(&self, failure: Failure, reason: &dyn Display) -> Option<Suppressed> {
         if !self.is_loud(failure) {
             // A path whose circuit is open has no successes, so its quiet failures also trigger the summary
             // of earlier loud ones.
             self.look();
             return None;
         }
-        self.troubles.again(kind(failure), reason)
+        self.failures.record(kind(failure), reason)
     }
 
     /// Called for a success or a quiet failure: logs the summary of failures that have stopped.
     #[inline]
     fn look(&self) {
-        self.troubles.look(|kind, past| self.say(kind, past));
+        self.failures.look(|kind, past| self.say(kind, past));
     }
 
     #[cold]
@@ -122,7 +122,7 @@ impl LogState {
 
 impl Drop for LogState {
     fn drop(&mut self) {
-        self.troubles.finish(|kind, past| self.say(kind, past));
+        self.failures.flush(|kind, past| self.say(kind, past));
     }
 }
 
@@ -183,7 +183,7 @@ impl<Id: Display> CallLog<Id> {
     fn failed(&self, failure: Failure, error: Option<ErrorAndSource<'_>>) {
         let (tag, operation, end) = (self.account.tag, self.operation, ended(failure));
         let reason = Reason(error);
-        let said = self.account.again(failure, &reason);
+        let said = self.account.note(failure, &reason);
         let more = said.unwrap_or(Suppressed(0));
         at!(
             if said.is_some() { self.account.loud } else { self.account.quiet },

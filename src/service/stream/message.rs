@@ -16,7 +16,7 @@ use crate::nats::wire;
 use crate::operation::{Kind, Operation};
 use crate::request::{Head, Received, Request};
 use crate::service::counters::count;
-use crate::service::outage::{RetryPermit, Ticket};
+use crate::service::outage::{PendingPermit, RetryPermit};
 use crate::service::work_limit::WorkPermit;
 use crate::service::{Shared, bundle};
 use crate::store::Store;
@@ -59,7 +59,7 @@ pub(super) enum First<O: Operation, D: Store<O>> {
     /// It lies before the database.
     Called(RetryPermit, D::Future),
     /// The database fails.
-    Waits(Ticket, Request<O>),
+    Waits(PendingPermit, Request<O>),
 }
 
 impl<O: Operation, D: Store<O>> Begun<O, D> {
@@ -121,7 +121,7 @@ fn part<O: Operation, D: Store<O>>(
     };
     let first = index.clone().and_then(read).map(|request| match shared.outage.enter(0) {
         Ok(permit) => First::Called(permit, shared.db.clone().call(request)),
-        Err(ticket) => First::Waits(ticket, request),
+        Err(pending) => First::Waits(pending, request),
     });
     Part { index: index.ok(), first }
 }

@@ -7,7 +7,7 @@
 //! | names | folded by the network's rules to find a person; told as they are written |
 //! | receipts | `Ok` of a sender: the network has taken the message |
 //! | rates | [`ChatSender::allowance`]: how many messages may be sent now |
-//! | reconnecting | within the network, for ever; a refusal that is final ends the stream with a sentence |
+//! | reconnecting | within the network, indefinitely; a refusal that is final ends the stream with a sentence |
 
 mod error;
 pub mod irc;

@@ -70,7 +70,7 @@ impl Source {
         }
     }
 
-    /// Opens the chat, for a bot of this name. A network is connected when it is listened to, and connected again for ever.
+    /// Opens the chat, for a bot of this name. A network is connected when it is listened to, and reconnected indefinitely.
     ///
     /// # Errors
     /// When a file cannot be read.

@@ -111,7 +111,7 @@ fn commands(text: &str) -> Result<Chosen, String> {
     }
 }
 
-/// What nobody begins a line with by chance, and no network takes for its own.
+/// What no line begins with by chance, and no network takes for its own.
 fn prefix(text: &str) -> Result<String, String> {
     let fits = (1..=8).contains(&text.len()) && !text.contains(char::is_whitespace) && !text.starts_with('/');
     if fits {

@@ -32,7 +32,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// What is answered; none if nothing is in time, or nobody is there.
+    /// The answer; none if there is none in time, or there are no responders.
     pub(super) async fn ask(&self, subject: String, payload: String) -> Option<Vec<u8>> {
         let answer = time::timeout(LIMIT, self.client.request(subject, payload.into())).await;
         answer.ok()?.ok().map(|message| message.payload.to_vec())

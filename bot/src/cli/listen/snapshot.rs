@@ -20,7 +20,7 @@ pub(super) struct Snapshot {
     pub(super) started: i64,
     /// When this was found out.
     pub(super) at: i64,
-    /// The same by a clock that nobody sets.
+    /// The same by the monotonic clock.
     #[serde(skip)]
     pub(super) looked: Instant,
     pub(super) ready: bool,
@@ -83,7 +83,7 @@ pub(super) struct Nats {
     pub(super) connected: bool,
     /// Requests that wait for an answer.
     pub(super) waiting: usize,
-    /// Answers that nobody waited for any more, and such as were for another client.
+    /// Answers whose caller had gone, and answers for another client.
     pub(super) late: u64,
     pub(super) foreign: u64,
     pub(super) overruns: u64,

@@ -34,7 +34,7 @@ async fn what_strangers_wrote_commands_no_terminal_in_any_command() {
     headers.insert("X-Stranger", STRANGER);
     let garbage = format!("{{\"username\": 1, \"{STRANGER}\": \u{1b}[2J");
     assert!(peer.request_with("rosey.db.user.joined", headers, garbage).await.refusal().is_some());
-    wait_until("dead letters", || async { file.buried().await >= 1 }).await;
+    wait_until("dead letters", || async { file.dead_letters().await >= 1 }).await;
 
     let url = file.url();
     let db = ["--no-nats", "--database-url", &url];
@@ -120,7 +120,7 @@ async fn times_say_that_they_are_utc() {
     peer.request("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
     peer.request("rosey.db.message.log", r#"{"username":"alice","message":"hi"}"#).await;
     peer.request("rosey.db.user.joined", "garbage").await;
-    wait_until("a dead letter", || async { file.buried().await == 1 }).await;
+    wait_until("a dead letter", || async { file.dead_letters().await == 1 }).await;
     let url = file.url();
     let db = ["--no-nats", "--database-url", &url];
     let mut shown = Vec::new();
@@ -156,7 +156,7 @@ async fn nothing_is_removed_permanently_without_a_yes_and_it_is_said_how_much_it
     for _ in 0..3 {
         peer.request("rosey.db.user.joined", "garbage").await;
     }
-    wait_until("dead letters", || async { file.buried().await == 3 }).await;
+    wait_until("dead letters", || async { file.dead_letters().await == 3 }).await;
     assert_eq!(service.terminate().await, Some(0));
     let dead = |words: &[&str]| Ran::of(rosey(&dir).args(["dead", "--database-url", &url]).args(words));
     for words in [&["drop", "--all"][..], &["drop", "--all", "--json"]] {
@@ -164,12 +164,12 @@ async fn nothing_is_removed_permanently_without_a_yes_and_it_is_said_how_much_it
         assert_eq!(ran.code, Some(2), "{}", ran.all());
         assert!(ran.err.contains("3 dead letters") && ran.err.contains("--yes"), "{}", ran.err);
     }
-    assert_eq!(file.buried().await, 3);
+    assert_eq!(file.dead_letters().await, 3);
     // One that is named was looked at.
     assert_eq!(dead(&["drop", "1"]).code, Some(0));
     let ran = dead(&["drop", "--all", "--yes"]);
     assert!(ran.code == Some(0) && ran.out.ends_with("2 dead letters dropped\n"), "{}", ran.all());
-    assert_eq!(file.buried().await, 0);
+    assert_eq!(file.dead_letters().await, 0);
     let ran = dead(&["drop", "--all", "--json"]);
     assert_eq!((ran.code, json_lines(&ran.out)), (Some(0), vec![json!({"dropped": 0})]), "{}", ran.all());
 
