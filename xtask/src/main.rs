@@ -8,6 +8,8 @@ mod bench;
 mod check;
 mod failure;
 mod help;
+#[cfg(test)]
+mod imports;
 mod irc;
 mod launch;
 mod paths;

@@ -2,21 +2,51 @@
 
 use std::time::{Duration, Instant};
 
+use async_nats::{Message, Subject};
 use eitherway_layers::{Class, Classify};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use super::ack::{PROGRESS, say};
-use super::message::{Delivery, End, First};
+use super::ack::{AckInfo, PROGRESS, say};
 use crate::error::Cause;
 use crate::nats::bundle::operations::Entry;
 use crate::nats::wire;
 use crate::operation::Operation;
+use crate::request::Request;
 use crate::service::handle::{self, RETRY, wait};
 use crate::service::outage::{PendingPermit, RetryPermit, is_of_the_database};
 use crate::service::work_limit::WorkPermit;
 use crate::service::{Shared, bundle};
 use crate::store::{DeadLetter, Store};
+
+/// How a message ended.
+pub(super) enum End {
+    Applied,
+    /// Kept as a dead letter; or it was kept before.
+    DeadLettered {
+        new: bool,
+    },
+    Returned,
+}
+
+/// The first try.
+pub(super) enum First<O: Operation, D: Store<O>> {
+    /// It lies before the database.
+    Called(RetryPermit, D::Future),
+    /// The database fails.
+    Waits(PendingPermit, Request<O>),
+}
+
+/// A message that is worked on.
+pub(super) struct Delivery<'a, O, D> {
+    pub(super) shared: &'a Shared<O, D>,
+    pub(super) message: &'a Message,
+    pub(super) info: AckInfo,
+    pub(super) reply: &'a Subject,
+    pub(super) stop: &'a CancellationToken,
+    pub(super) ack_wait: Duration,
+    pub(super) since: Instant,
+}
 
 pub(super) struct Attempt<'a, O, D> {
     pub(super) delivery: &'a Delivery<'a, O, D>,

@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 use serde_json::json;
 
-use crate::support::program::{Ran, Running, dir_of, finished, json_lines, rosey, write};
+use crate::support::program::{Ran, dir_of, finished, json_lines, rosey, write};
 use crate::support::*;
 
 /// Whether a text holds a character that a terminal may obey, or that is not to be seen.
@@ -21,10 +21,7 @@ const STRANGER: &str = "a\u{9b}31m\u{202e}b\u{2066}\u{2069}\u{200f}\u{61c}\u{202
 async fn what_strangers_wrote_commands_no_terminal_in_any_command() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let dir = dir_of(&file);
-    let mut serve = rosey(&dir);
-    serve.args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()]);
-    let serve = Running::start(&mut serve);
-    serve.says("serving").await;
+    let serve = ServeProcess::start(&server, &file).await;
     let peer = Peer::connect(&server).await;
     let line = json!({"username": STRANGER, "message": format!("{STRANGER}\u{1b}]0;x\u{7}")}).to_string();
     assert_eq!(peer.request("rosey.db.user.joined", line.clone()).await.refusal(), None);
@@ -67,8 +64,7 @@ async fn what_strangers_wrote_commands_no_terminal_in_any_command() {
     // JSON means what was written.
     let ran = finished(rosey(&dir).args(["recent", "--json"]).args(db)).await;
     assert_eq!(json_lines(&ran.out)[0][0]["username"], STRANGER, "{}", ran.out);
-    serve.signal("-TERM");
-    let (_, _, err) = serve.ends().await;
+    let err = serve.terminate_and_log().await;
     assert!(err.contains("refused"), "{err}");
     assert_eq!(hidden(&err), None, "{}", err.escape_debug());
 }
@@ -112,10 +108,7 @@ fn what_a_command_line_says_commands_no_terminal_in_errors_and_help() {
 async fn times_say_that_they_are_utc() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let dir = dir_of(&file);
-    let mut serve = rosey(&dir);
-    serve.args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()]);
-    let serve = Running::start(&mut serve);
-    serve.says("serving").await;
+    let serve = ServeProcess::start(&server, &file).await;
     let peer = Peer::connect(&server).await;
     peer.request("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
     peer.request("rosey.db.message.log", r#"{"username":"alice","message":"hi"}"#).await;
@@ -142,8 +135,7 @@ async fn times_say_that_they_are_utc() {
         }
     }
     assert!(shown.iter().filter(|ran| ran.out.contains(" UTC")).count() >= 4);
-    serve.signal("-TERM");
-    let (_, _, err) = serve.ends().await;
+    let err = serve.terminate_and_log().await;
     assert!(err.lines().next().unwrap().split_whitespace().next().unwrap().ends_with('Z'), "{err}");
 }
 

@@ -5,7 +5,7 @@
 //! The atomics and the lock come from `super::sync`, so that a model checker can replace them.
 
 use super::{
-    line::Line,
+    line::{Line, OUTAGE, PATHS},
     sync::{
         AtomicBool, AtomicU64, AtomicUsize, Instant, Mutex,
         Ordering::{Relaxed, SeqCst},
@@ -19,12 +19,6 @@ use std::{
 
 /// The shortest time between two lines: normally, and at most while paths keep alternating.
 const QUIET: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
-
-/// An interruption shorter than this is not logged if the same path serves afterwards.
-pub(super) const OUTAGE: Duration = Duration::from_secs(1);
-
-/// The number of paths that are told apart. Further ones count as one, [`OTHERS`].
-pub(super) const PATHS: usize = 8;
 
 /// No path has served yet.
 const NONE: usize = usize::MAX;

@@ -85,7 +85,7 @@ impl Voice {
                     let _ = asked.done.send(Ok(()));
                 }
             }
-            // No such nick, no such channel, not there, may not, too many targets, too many new ones, not registered, not on his
+            // No such nick, no such channel, not there, may not, too many targets, too many new ones, not registered, not on their
             // list, …
             "401" | "402" | "403" | "404" | "407" | "408" | "415" | "439" | "477" | "486" | "489" | "492"
             | "494" | "531" | "707" | "716" => {

@@ -1,0 +1,81 @@
+//! A connection to NATS as the doctor needs it: it keeps what the server refuses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event};
+use parking_lot::Mutex;
+use tokio::time;
+
+use super::super::args::DoctorArgs;
+use super::super::secrets;
+use eitherway::__private::address::{bare, login};
+use eitherway::Namespace;
+
+/// How long connecting, and one answer, may take.
+pub(super) const LIMIT: Duration = Duration::from_secs(5);
+
+/// When nothing has been refused for this long nothing more is, and how often that is waited for.
+const QUIET: Duration = Duration::from_millis(200);
+const TIMES: usize = 10;
+
+/// A connection, and what the server has said of it.
+pub(super) struct Connection {
+    pub(super) client: Client,
+    pub(super) namespace: Namespace,
+    said: Arc<Mutex<Vec<String>>>,
+}
+
+impl Connection {
+    pub(super) async fn open(args: &DoctorArgs) -> Result<Self, String> {
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let heard = Arc::clone(&said);
+        let mut options = ConnectOptions::new()
+            .name("rosey-doctor")
+            .connection_timeout(LIMIT)
+            .event_callback(move |event| {
+                if let Event::ServerError(error) = event {
+                    heard.lock().push(error.to_string());
+                }
+                std::future::ready(())
+            });
+        if let Some(prefix) = &args.nats.nats_inbox_prefix {
+            options = options.custom_inbox_prefix(prefix.clone());
+        }
+        if let Some(file) = &args.nats.nats_credentials {
+            let read = options.credentials_file(file).await;
+            options = read.map_err(|e| format!("the credentials {}: {e}", file.display()))?;
+        }
+        // The client reads user and password of an address, and never sends them.
+        options = match args.nats.nats_url.split(',').find_map(|address| login(address.trim())) {
+            Some((user, Some(password))) => options.user_and_password(user, password),
+            Some((token, None)) => options.token(token),
+            None => options,
+        };
+        let servers: Vec<String> = args.nats.nats_url.split(',').map(|url| bare(url.trim())).collect();
+        let client = match time::timeout(LIMIT * 2, options.connect(servers)).await {
+            Ok(connected) => connected.map_err(|e| secrets::hide(&e.to_string()))?,
+            Err(_) => return Err(format!("no answer within {} s", (LIMIT * 2).as_secs())),
+        };
+        Ok(Self { client, namespace: args.store.namespace.clone().unwrap_or_default(), said })
+    }
+
+    /// The answer; none if there is none in time, or there are no responders.
+    pub(super) async fn ask(&self, subject: String, payload: String) -> Option<Vec<u8>> {
+        let answer = time::timeout(LIMIT, self.client.request(subject, payload.into())).await;
+        answer.ok()?.ok().map(|message| message.payload.to_vec())
+    }
+
+    /// What the server has refused so far, in small letters, once no more of it comes: the client tells of it behind the answers.
+    pub(super) async fn all_refused(&self) -> Vec<String> {
+        let mut known = usize::MAX;
+        for _ in 0..TIMES {
+            let now = self.said.lock().len();
+            if std::mem::replace(&mut known, now) == now {
+                break;
+            }
+            time::sleep(QUIET).await;
+        }
+        self.said.lock().iter().map(|said| said.to_lowercase()).collect()
+    }
+}
