@@ -31,7 +31,7 @@ const GUESTS: [&str; 3] = ["alice", "bob", "carol"];
 /// How long the demo waits for a person; `--fast` does not.
 const COME: Duration = Duration::from_secs(20);
 /// How long the bot may take to answer.
-const ANSWER: Duration = Duration::from_secs(20);
+const ANSWER: Duration = Duration::from_secs(40);
 
 /// What is seen of the channel; all of it is shown.
 struct Channel {
