@@ -98,7 +98,7 @@ impl NatsOptions {
     }
 
     setters! {
-        /// The name under which the server lists this client. Default: `rosey`.
+        /// The name under which the server lists this client. Default: `eitherway`.
         name: impl Into<String>,
         /// A credentials file, if the server wants one.
         credentials: Option<PathBuf>,

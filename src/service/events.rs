@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn requests_that_were_lost_on_the_way_are_counted() {
         let (state, troubles) =
-            (watch::Sender::new(Connection::default()), LogThrottle::new(&["user_joined"]));
+            (watch::Sender::new(Connection::default()), LogThrottle::new(&["item_added"]));
         for _ in 0..5 {
             note(&state, Carries::Requests, &troubles, &Event::SlowConsumer(1));
         }
@@ -122,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_both_connections_lose_and_find_is_said_once() {
         let (heard, _guard) = crate::captured_logs::CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         let both = [Carries::Requests, Carries::Stream]
             .map(|carries| (carries, watch::Sender::new(Connection::default())));
         let all =

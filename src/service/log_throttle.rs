@@ -228,17 +228,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_garbage_is_a_line_and_a_count_and_hides_no_other_operation() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined", "message_log"]);
+        let troubles = LogThrottle::new(&["item_added", "note_taken"]);
         let cause = Cause::new(Code::INVALID, "not JSON");
         for _ in 0..5_000 {
-            troubles.refused(0, "shop.db.user.joined", &cause);
+            troubles.refused(0, "shop.db.item.added", &cause);
         }
-        troubles.refused(1, "shop.db.message.log", &cause);
+        troubles.refused(1, "shop.db.note.taken", &cause);
         troubles.refused(9, "shop.db.what", &cause);
         let said = heard.take();
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(
-            said[0].contains("refused: not JSON (invalid)") && said[0].contains("user_joined"),
+            said[0].contains("refused: not JSON (invalid)") && said[0].contains("item_added"),
             "{said:?}"
         );
         troubles.report(RateLimitedLog::recovered);
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(
             said[0].contains("4999 more messages were refused")
-                && said[0].contains("user_joined")
+                && said[0].contains("item_added")
                 && said[0].contains("dead_letters")
         );
     }
@@ -257,10 +257,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_database_that_fails_is_said_once_and_its_return_tells_how_often_it_failed() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         let busy = Cause::new(Code::BUSY, "the database is locked");
         for _ in 0..400 {
-            troubles.database_fails("user_joined", &busy);
+            troubles.database_fails("item_added", &busy);
             time::advance(Duration::from_millis(10)).await;
         }
         troubles.database_serves();
@@ -279,10 +279,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_database_that_fails_and_serves_in_turns_is_two_lines_in_ten_seconds_at_most() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         let full = Cause::new(Code::STORAGE, "the disk is full");
         for _ in 0..1_000 {
-            troubles.database_fails("user_joined", &full);
+            troubles.database_fails("item_added", &full);
             time::advance(Duration::from_millis(3_500)).await;
             troubles.database_serves();
         }
@@ -295,10 +295,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_not_said_comes_out_at_the_end() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         for _ in 0..3 {
             troubles.overrun();
-            troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
+            troubles.database_fails("item_added", &Cause::new(Code::BUSY, "locked"));
         }
         heard.take();
         troubles.flush();
@@ -312,9 +312,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_database_that_wrote_at_last_did_not_fail_to_the_end() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         for _ in 0..3 {
-            troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
+            troubles.database_fails("item_added", &Cause::new(Code::BUSY, "locked"));
         }
         troubles.database_serves();
         heard.take();
