@@ -197,7 +197,6 @@ async fn what_comes_to_the_inbox_of_the_stream_acknowledges_nothing_and_is_publi
             sent += u64::from(!reply.starts_with("$JS.ACK"));
         }
     }
-    raw.flush();
     wait_until("each is counted", || async {
         stats(&peer).await["data"]["not_inboxes"].as_u64() >= Some(sent)
     })
