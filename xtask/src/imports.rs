@@ -1,4 +1,5 @@
 //! No two files import each other, also not by way of others. A module that names its parts may be named by them.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -37,7 +37,7 @@ use tokio::time::Instant;
 /// # });
 /// ```
 ///
-/// *Cost*: a lock per failure. [`over`](Self::over), which successes may call, is one load while the failure
+/// *Cost*: a lock per failure. [`recovered`](Self::recovered), which successes may call, is one load while the failure
 /// does not occur; otherwise a clock read and a `try_lock`.
 pub struct RateLimitedLog {
     every: Duration,
