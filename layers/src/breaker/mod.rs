@@ -11,15 +11,17 @@ mod load;
 mod permit;
 mod shared;
 pub(crate) mod state;
+mod tell;
 mod waiters;
 mod window;
 
-/// The atomics of `state` and `window`, and the lock of `waiters`.
+/// The atomics, the locks and the clock of `shared`, `state`, `waiters` and `window`.
 mod sync {
     pub(super) use std::sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     };
+    pub(super) use tokio::time::Instant;
 }
 
 #[cfg(feature = "balance")]
