@@ -7,8 +7,26 @@ use crate::paths::Paths;
 use crate::run::{Steps, cargo};
 use crate::{irc, postgres, server};
 
-/// The features of the package `eitherway` that must each build alone.
-const FEATURES: [&str; 4] = ["nats", "sqlite", "postgres", "axum"];
+/// The features of each package that must build alone.
+const FEATURES: [(&str, &[&str]); 2] = [
+    ("eitherway", &["nats", "sqlite", "postgres", "axum"]),
+    (
+        "eitherway-layers",
+        &[
+            "balance",
+            "breaker",
+            "bulkhead",
+            "chaos",
+            "fallback",
+            "hedge",
+            "http-body",
+            "log",
+            "metrics",
+            "stale",
+            "timeout",
+        ],
+    ),
+];
 
 /// The parts of `cargo xtask test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,19 +223,22 @@ fn add_other_postgres(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(
     Ok(())
 }
 
-/// Builds the package `eitherway` without features, and with each alone.
+/// Builds each package without features, and with each alone.
 fn add_features(paths: &Paths, steps: &mut Steps) {
-    let check = || {
-        let mut command = cargo(paths);
-        command.args(["check", "--package", "eitherway", "--no-default-features"]);
-        command
-    };
-    steps.run("no features", check(), "something uses a feature without saying so");
-    for feature in FEATURES {
-        let mut command = check();
-        command.args(["--features", feature]);
-        let advice = format!("something uses more than the feature {feature} without saying so");
-        steps.run(format!("feature {feature}"), command, &advice);
+    for (package, features) in FEATURES {
+        let check = || {
+            let mut command = cargo(paths);
+            command.args(["check", "--package", package, "--no-default-features"]);
+            command
+        };
+        let name = format!("no features of {package}");
+        steps.run(name, check(), "something uses a feature without saying so");
+        for feature in features {
+            let mut command = check();
+            command.args(["--features", feature]);
+            let advice = format!("something uses more than the feature {feature} without saying so");
+            steps.run(format!("feature {feature} of {package}"), command, &advice);
+        }
     }
 }
 
