@@ -43,6 +43,7 @@ mod serve;
 mod settings;
 mod shown;
 mod signals;
+mod supervisor;
 mod tally;
 mod timeline;
 mod up;
