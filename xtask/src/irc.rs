@@ -37,3 +37,9 @@ pub(crate) fn for_tests(paths: &Paths) -> Vec<(&'static str, PathBuf)> {
     };
     SERVERS.iter().filter_map(found).collect()
 }
+
+/// The variable that names ngircd, for the demo.
+pub(crate) fn ngircd(paths: &Paths) -> Result<(&'static str, PathBuf), Failure> {
+    let [ngircd, _] = &SERVERS;
+    Ok((ngircd.variable, ngircd.find_or_fetch(paths).map_err(Failure::new)?))
+}
