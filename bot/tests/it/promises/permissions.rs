@@ -242,6 +242,12 @@ async fn who_only_asks_needs_each_of_his_permissions_and_no_other() {
     tried("reader.conf", reader).await;
 }
 
+/// A client of its own make that is this user: the library reads user and password of an address, and sends neither.
+async fn user(name: &str, server: &NatsServer) -> Peer {
+    let options = async_nats::ConnectOptions::with_user_and_password(name.to_owned(), "x".to_owned());
+    Peer { client: options.connect(server.url()).await.unwrap() }
+}
+
 /// What nobody may do with the permissions of a user: publish there.
 const FORBIDDEN: [(&str, &str); 14] = [
     ("bot", "$JS.API.STREAM.PURGE.ROSEY"),
@@ -279,32 +285,32 @@ async fn what_a_user_may_not_do_he_gets_neither_directly_nor_through_the_service
     service.says(" serving").await;
     let admin = Peer::connect(&server).await;
     let mut api = admin.listen("$JS.API.>").await;
-    for (user, subject) in FORBIDDEN {
-        Peer::connect(&As(user, &server)).await.publish(subject, ALICE).await;
+    for (name, subject) in FORBIDDEN {
+        user(name, &server).await.publish(subject, ALICE).await;
         let named = || async {
             denied(&server).iter().any(|line| {
                 line.contains("Publish Violation")
-                    && line.contains(&format!("user:{user}\""))
+                    && line.contains(&format!("user:{name}\""))
                     && line.contains(&format!("\"{subject}\""))
             })
         };
-        wait_until(&format!("{user} may not publish to {subject}"), named).await;
+        wait_until(&format!("{name} may not publish to {subject}"), named).await;
     }
-    for (user, subject) in UNHEARD {
-        let peer = Peer::connect(&As(user, &server)).await;
+    for (name, subject) in UNHEARD {
+        let peer = user(name, &server).await;
         let _heard = peer.client.subscribe(subject).await.unwrap();
         let named = || async {
             denied(&server).iter().any(|line| {
                 line.contains("Subscription Violation")
-                    && line.contains(&format!("user:{user}\""))
+                    && line.contains(&format!("user:{name}\""))
                     && line.contains(&format!("\"{subject}\""))
             })
         };
-        wait_until(&format!("{user} may not listen to {subject}"), named).await;
+        wait_until(&format!("{name} may not listen to {subject}"), named).await;
     }
     // What he may ask for, to be answered where he may not publish.
     let before = denied(&server).len();
-    let bot = Peer::connect(&As("bot", &server)).await;
+    let bot = user("bot", &server).await;
     let detours =
         ["$JS.API.STREAM.PURGE.ROSEY", "$JS.API.STREAM.DELETE.ROSEY", "$JS.API.CONSUMER.DELETE.ROSEY.writer"];
     for reply in detours {
