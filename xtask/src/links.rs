@@ -28,14 +28,14 @@ fn read(file: &Path) -> String {
     std::fs::read_to_string(file).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
 }
 
-/// The text without what is code.
+/// The text without what is code, and without comments.
 fn prose(text: &str) -> String {
     let mut prose = String::new();
     let mut is_code = false;
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
             is_code = !is_code;
-        } else if !is_code {
+        } else if !is_code && !line.trim_start().starts_with("<!--") {
             // Every second part stands between backquotes.
             prose.extend(line.split('`').step_by(2));
             prose.push('\n');
@@ -106,7 +106,8 @@ fn the_book_has_every_page_once() {
 
 #[test]
 fn code_has_no_links_and_no_headings() {
-    let text = "# One: `two`\n[a](b.md#c) `[x](y)`\n```\n# no\n[n](o)\n```\n[w](https://x)\n";
+    let text =
+        "# One: `two`\n[a](b.md#c) `[x](y)`\n```\n# no\n[n](o)\n```\n<!-- [c](d) -->\n[w](https://x)\n";
     assert_eq!(links(text), ["b.md#c"]);
     assert_eq!(anchors(text), ["one-two"]);
 }
