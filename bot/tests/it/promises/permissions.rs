@@ -286,7 +286,9 @@ async fn what_a_user_may_not_do_he_gets_neither_directly_nor_through_the_service
     let admin = Peer::connect(&server).await;
     let mut api = admin.listen("$JS.API.>").await;
     for (name, subject) in FORBIDDEN {
-        user(name, &server).await.publish(subject, ALICE).await;
+        let peer = user(name, &server).await;
+        peer.publish(subject, ALICE).await;
+        peer.client.flush().await.unwrap();
         let named = || async {
             denied(&server).iter().any(|line| {
                 line.contains("Publish Violation")
