@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::{Steps, cargo};
-use crate::{irc, postgres, server};
+use crate::{deploy, irc, package, postgres, server};
 
 /// The features of each package that must build alone.
 const FEATURES: [(&str, &[&str]); 2] = [
@@ -41,6 +41,10 @@ enum Part {
     Oldest,
     /// Likewise.
     OtherPostgres,
+    /// Likewise: what operators copy, checked by the programs that read it.
+    Deploy,
+    /// Likewise: a program built from the packages alone.
+    Package,
 }
 
 /// What the names of the tests that use PostgreSQL have in common.
@@ -76,7 +80,7 @@ impl Plan {
     /// All parts that must pass before a change lands.
     fn ci() -> Self {
         let mut plan = Self::full();
-        plan.parts.extend([Part::Oldest, Part::OtherPostgres]);
+        plan.parts.extend([Part::Oldest, Part::OtherPostgres, Part::Deploy, Part::Package]);
         plan
     }
 
@@ -95,8 +99,11 @@ impl Plan {
                     Some("cluster") => Part::Cluster,
                     Some("oldest") => Part::Oldest,
                     Some("other-postgres") => Part::OtherPostgres,
+                    Some("deploy") => Part::Deploy,
+                    Some("package") => Part::Package,
                     _ => {
-                        let parts = "--only wants tests, features, public-api, demo, cluster, oldest or other-postgres";
+                        let parts = "--only wants tests, features, public-api, demo, cluster, oldest, other-postgres, \
+                                     deploy or package";
                         return Err(Failure::usage(parts));
                     }
                 }),
@@ -196,6 +203,8 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 steps.run("public API", command, "the lines above were added or removed");
             }
             (Part::OtherPostgres, _) => add_other_postgres(paths, plan, steps)?,
+            (Part::Deploy, _) => deploy::add(paths, steps)?,
+            (Part::Package, _) => package::add(paths, steps)?,
             _ => add_features(paths, steps),
         }
     }

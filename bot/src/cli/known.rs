@@ -29,6 +29,7 @@ pub(super) fn learn(text: &str) {
         return;
     }
     let mut found: Vec<String> = PARAMETERS.iter().flat_map(|name| values(name, text)).collect();
+    found.extend(seeds(text));
     if found.is_empty() && !text.contains('@') && !text.contains("://") {
         return;
     }
@@ -83,6 +84,16 @@ fn secrets_of(address: &str, whole: bool, found: &mut Vec<String>) {
     }
 }
 
+/// The seeds of nkeys, which stand in files and may be given in the place of these.
+pub(super) fn seeds(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_seed = |word: &&str| {
+        let alphabet = |byte: u8| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte);
+        word.len() == 58 && word.starts_with('S') && word.bytes().all(alphabet)
+    };
+    words.filter(is_seed).map(str::to_owned)
+}
+
 /// What follows the name of a parameter, up to the next one: in quotes, it may hold white space.
 fn values(name: &str, text: &str) -> impl Iterator<Item = String> {
     text.split(name).skip(1).map(|rest| {
@@ -129,6 +140,10 @@ mod tests {
             ("a:hunterA@h1,b:hunterB@h2", "hunterB"),
             ("irc+tls://me:hunterF@host/#c", "hunterF"),
             ("host=db password=hunterC", "hunterC"),
+            (
+                "SUAMLK2ZNL35WSMW37E7UD4VZ7ELPKW7DHC3BWBSD2GCZ7IUQQXZIORRBU",
+                "SUAMLK2ZNL35WSMW37E7UD4VZ7ELPKW7DHC3BWBSD2GCZ7IUQQXZIORRBU",
+            ),
             ("password='hunter D' host=db", "hunter D"),
             ("postgres://db/rosey?password=hunterE&sslmode=require", "hunterE"),
         ] {

@@ -45,6 +45,7 @@ mod serve;
 mod settings;
 mod shown;
 mod signals;
+mod supervisor;
 mod timeline;
 mod up;
 mod usage;

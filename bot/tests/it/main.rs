@@ -24,6 +24,7 @@ mod python_files;
 mod quiet_log;
 mod schedules;
 mod soak;
+mod supervised;
 #[path = "../support/mod.rs"]
 mod support;
 mod two_processes;
