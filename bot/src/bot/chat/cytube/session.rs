@@ -15,7 +15,7 @@ use super::channel::Channel;
 use super::frames::{self, Frame};
 use super::login::{self, Outcome};
 use super::socket::Socket;
-use super::told::{self, Told, read};
+use super::told::{self, Told, printable, read};
 use super::voice::Voice;
 use crate::bot::event::Event;
 
@@ -293,7 +293,7 @@ impl Session<'_> {
                 memory.taken = None;
                 self.inside = true;
                 let name = if name.is_empty() { guest.name.to_owned() } else { name };
-                info!("in {} as {}, on {}", guest.channel, name.escape_debug(), guest.host);
+                info!("in {} as {}, on {}", guest.channel, printable(&name), guest.host);
                 self.channel.call_me(&name);
             }
             Outcome::Refused(reason) => return Err(self.not_logged_in(&reason)),
@@ -305,7 +305,7 @@ impl Session<'_> {
                     "not in {} as {}: {}; trying again in {TAKEN:?}",
                     guest.channel,
                     guest.name,
-                    reason.escape_debug()
+                    printable(&reason)
                 );
                 self.login_at = Some(now + TAKEN);
             }
@@ -314,7 +314,7 @@ impl Session<'_> {
                     "not in {} as {}: {}; trying again in {LATER:?}",
                     guest.channel,
                     guest.name,
-                    reason.escape_debug()
+                    printable(&reason)
                 );
                 self.login_at = Some(now + LATER);
             }
@@ -323,7 +323,7 @@ impl Session<'_> {
     }
 
     fn not_logged_in(&self, reason: &str) -> Ended {
-        Ended::Refused(format!("the server does not log {} in: {}", self.guest.name, reason.escape_debug()))
+        Ended::Refused(format!("the server does not log {} in: {}", self.guest.name, printable(reason)))
     }
 
     fn needs_password(&self) -> Ended {
@@ -337,10 +337,10 @@ impl Session<'_> {
     fn kicked(&mut self, reason: &str, now: Instant) -> Ended {
         let was_inside = self.channel.listed();
         self.waiting.extend(self.channel.kicked(reason));
-        let (name, reason, channel) = (self.guest.name, reason.escape_debug(), self.guest.channel);
+        let (name, reason, channel) = (self.guest.name, printable(reason), self.guest.channel);
         let before = was_inside.then(|| self.memory.kicked.replace(now)).flatten();
         match () {
-            () if login::is_final(&reason.to_string()) => {
+            () if login::is_final(&reason) => {
                 Ended::Refused(format!("thrown out of {channel} as {name}: {reason}"))
             }
             () if before.is_some_and(|last| now < last + FORGIVEN) => {
@@ -358,7 +358,7 @@ impl Session<'_> {
                 self.guest.channel
             )));
         }
-        warn!("{}: {}", self.guest.host, reason.escape_debug());
+        warn!("{}: {}", self.guest.host, printable(reason));
         Ok(())
     }
 }

@@ -267,7 +267,7 @@ async fn a_refusal_that_is_final_ends_with_a_sentence() {
             r#"42["login",{"success":false,"error":"Invalid username/password combination"}]"#,
             "does not log rosey in",
         ),
-        (r#"42["kick",{"reason":"You're banned!"}]"#, "thrown out of lounge as rosey: You\\'re banned!"),
+        (r#"42["kick",{"reason":"You're banned!"}]"#, "thrown out of lounge as rosey: You're banned!"),
         (r#"42["kick",{"reason":"Duplicate login"}]"#, "Duplicate login"),
         (r#"42["needPassword",false]"#, "wants a password: key=FILE"),
     ] {

@@ -12,6 +12,8 @@ use super::super::link::pace::Bucket;
 use super::voice::Voice;
 use super::{BURST, EVERY};
 
+/// The longest reason that is told, in characters.
+const LONGEST_REASON: usize = 200;
 /// The longest wait after a line that the server has dropped.
 const LONGEST_COOLDOWN: Duration = Duration::from_secs(10);
 
@@ -25,12 +27,10 @@ pub(in crate::bot::chat) fn of_voice(
 ) -> bool {
     match event {
         "errorMsg" if voice.whispers() => {
-            voice.refuse(Unsent::transient(read::<Told>(data).msg.escape_debug().to_string()));
+            voice.refuse(Unsent::transient(printable(&read::<Told>(data).msg)));
         }
-        "noflood" => voice.refuse(Unsent::transient(read::<Told>(data).msg.escape_debug().to_string())),
-        "spamFiltered" => {
-            voice.refuse(Unsent::permanent(read::<Told>(data).reason.escape_debug().to_string()))
-        }
+        "noflood" => voice.refuse(Unsent::transient(printable(&read::<Told>(data).msg))),
+        "spamFiltered" => voice.refuse(Unsent::permanent(printable(&read::<Told>(data).reason))),
         "cooldown" => {
             let millis = read::<f64>(data).clamp(0.0, LONGEST_COOLDOWN.as_millis() as f64);
             if voice.dropped(Duration::from_millis(millis as u64), now) {
@@ -49,6 +49,11 @@ pub(in crate::bot::chat) fn of_voice(
 /// The data of an event, or nothing if it is something else.
 pub(in crate::bot::chat) fn read<T: DeserializeOwned + Default>(data: &str) -> T {
     serde_json::from_str(data).unwrap_or_default()
+}
+
+/// What a server says, for the log: short, and on one line.
+pub(in crate::bot::chat) fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(LONGEST_REASON).collect()
 }
 
 /// Why something does not work.

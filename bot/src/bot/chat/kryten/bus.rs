@@ -102,7 +102,7 @@ impl Bus {
         let events = subscribe(format!("kryten.events.cytube.{channel}.>")).await?;
         let lives = subscribe("kryten.lifecycle.robot.>".to_owned()).await?;
         let answers = subscribe(inbox.clone()).await?;
-        // The server has taken the subscriptions when it has answered.
+        // The subscriptions are on their way before the first command is.
         let flushed = timeout(CONNECTS, client.flush()).await;
         flushed
             .map_err(|_| lost("NATS takes nothing".to_owned()))?

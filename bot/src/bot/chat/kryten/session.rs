@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use super::super::cytube::channel::Channel;
-use super::super::cytube::told::{self, Told, read};
+use super::super::cytube::told::{self, Told, printable, read};
 use super::super::cytube::voice::Voice;
 use super::super::link::sender::{NOT_INSIDE, Order};
 use super::super::link::{Ended, Ends};
@@ -153,7 +153,7 @@ impl Session<'_> {
             News::Answer(answer) => match (answer.users(), answer.failure()) {
                 (Some(users), _) if !self.channel.listed() => self.event("userlist", &users, ends, now),
                 (None, Some(reason)) => {
-                    self.voice.refuse(Unsent::transient(format!("the robot: {}", reason.escape_debug())));
+                    self.voice.refuse(Unsent::transient(format!("the robot: {}", printable(&reason))));
                 }
                 _ => {}
             },
