@@ -107,7 +107,7 @@ fn site(port: u16, room: Arc<Mutex<Room>>) -> Router {
     Router::new().route("/socketconfig/{channel}", get(config)).layer(layer)
 }
 
-/// What a client may ask for.
+/// What a client may ask for. The room is locked within the futures alone: it may be locked by whoever makes the server call these.
 fn visit(socket: &SocketRef, room: &Arc<Mutex<Room>>) {
     type Asked = fn(&mut Room, &SocketRef, &Value);
     let asked: [(&'static str, Asked); 4] = [
@@ -118,14 +118,12 @@ fn visit(socket: &SocketRef, room: &Arc<Mutex<Room>>) {
     ];
     for (event, asked) in asked {
         let room = Arc::clone(room);
-        socket.on(event, move |socket: SocketRef, Data::<Value>(data)| {
+        socket.on(event, move |socket: SocketRef, Data::<Value>(data)| async move {
             asked(&mut room.lock().unwrap(), &socket, &data);
-            async {}
         });
     }
     let room = Arc::clone(room);
-    socket.on_disconnect(move |socket: SocketRef| {
+    socket.on_disconnect(move |socket: SocketRef| async move {
         room.lock().unwrap().part(&socket);
-        async {}
     });
 }
