@@ -6,6 +6,7 @@ mod backups;
 mod bot_end_to_end;
 mod cli;
 mod cluster;
+mod cytube;
 mod demo;
 mod doctor;
 mod durable;
