@@ -11,7 +11,7 @@ use crate::support::*;
 const SECRET: &str = "hunter2";
 
 /// Every command, with what it needs to be understood.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["up", "--chat", "jsonl:-"],
     &["serve"],
     &["bot", "--chat", "jsonl:-"],
@@ -23,6 +23,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["leaderboard"],
     &["quote"],
     &["inbox", "alice"],
+    &["forget", "alice"],
     &["outbox"],
     &["verify"],
     &["dead"],
