@@ -50,7 +50,7 @@ on_each_store! {
     the_latest_writer_of_a_key_counts_and_a_value_ends,
     of_many_lines_the_newest_ten_thousand_are_looked_through_and_no_more,
     a_person_who_is_forgotten_leaves_nothing_and_what_comes_late_brings_nothing_back,
-    a_report_on_a_message_of_somebody_forgotten_has_no_effect_and_keeps_no_text,
+    a_report_on_a_message_of_somebody_forgotten_has_no_effect,
     keys_are_listed_by_plugin_and_prefix_up_to_a_limit,
 }
 
@@ -260,6 +260,8 @@ async fn a_person_who_is_forgotten_leaves_nothing_and_what_comes_late_brings_not
     let mut quotes = ann_was_here(db).await;
     at(10).message_log("ann", "back again").await.unwrap();
     at(9).forget("ann").await.unwrap();
+    let left = db.chat(SearchChat { username: Some("ann".into()), limit: 9, ..SearchChat::default() });
+    assert_eq!(left.await.unwrap().len(), 1);
     at(5).forget("ann").await.unwrap();
     for (round, bobs_lines) in [("before", 1), ("late", 2)] {
         let stats = db.user_stats("ann").await.unwrap().unwrap();
@@ -293,7 +295,7 @@ async fn a_person_who_is_forgotten_leaves_nothing_and_what_comes_late_brings_not
     assert!(db.forget("[Server]").await.is_err(), "the channel itself is nobody");
 }
 
-async fn a_report_on_a_message_of_somebody_forgotten_has_no_effect_and_keeps_no_text(db: &People) {
+async fn a_report_on_a_message_of_somebody_forgotten_has_no_effect(db: &People) {
     let at = |second: i64| db.at((AT + second) * 1000);
     let one = at(1).tell(tell("ann", "bob", "secret", true)).await.unwrap();
     let other = at(2).tell(tell("ann", "bob", "secret", true)).await.unwrap();
