@@ -89,7 +89,7 @@ async fn refuse<O: Operation, D: Store<O>>(shared: &Shared<O, D>, taken: &Taken,
         let letter = handle::letter(message, taken.arrival, &cause);
         handle::keep_dead_letter(shared, NAME, letter).await;
     } else if let Some(to) = shared.way_to(message) {
-        let (headers, body) = handle::refusal(shared, "{}", &cause);
+        let (headers, body) = handle::refusal(shared, None, &cause);
         handle::send_to(shared, message, to, headers, body).await;
     }
 }

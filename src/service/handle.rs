@@ -59,17 +59,17 @@ pub(super) async fn operation<O: Operation, D: Store<O>>(shared: &Shared<O, D>, 
 pub(super) async fn unknown<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
     let Some(to) = shared.way_to(&message) else { return };
     let cause = Cause::new(Code::UNKNOWN_OPERATION, "there is no such operation");
-    let (headers, body) = refusal(shared, "{}", &cause);
+    let (headers, body) = refusal(shared, None, &cause);
     send_to(shared, &message, to, headers, body).await;
 }
 
 /// Headers and body of a refusal, as long as a message may be.
 pub(super) fn refusal<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
-    empty: &str,
+    spec: Option<&Spec>,
     cause: &Cause,
 ) -> (HeaderMap, Vec<u8>) {
-    wire::refusal_within(shared.db.id(), empty, cause, shared.client.max_payload())
+    wire::refusal_within(shared.db.id(), spec, cause, shared.client.max_payload())
 }
 
 /// Whether the service is well: answered by the writer.
@@ -103,7 +103,7 @@ pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, messa
             }
             (wire::cut_headers(database, omitted), text.into_bytes())
         }
-        Err(cause) => refusal(shared, "{}", &cause),
+        Err(cause) => refusal(shared, None, &cause),
     };
     send(shared, to, headers, body).await;
 }
@@ -223,7 +223,7 @@ async fn refuse<O: Operation, D: Store<O>>(
     let letter = || letter(message, taken.arrival, &cause);
     refused(shared, index, (&message.subject, message.reply.is_none()), &cause, letter).await;
     if let Some(to) = to {
-        let (headers, body) = refusal(shared, O::SPECS[index].empty_answer, &cause);
+        let (headers, body) = refusal(shared, Some(&O::SPECS[index]), &cause);
         send_to(shared, message, to, headers, body).await;
     }
 }
@@ -319,7 +319,7 @@ async fn answer<O: Operation, D: Store<O>>(
     let Some(to) = to else { return };
     let (headers, body) = match encoded(spec, reply, shared.most(), O::encode_answer) {
         Ok((body, omitted)) => (wire::cut_headers(shared.db.id(), omitted), body),
-        Err(cause) => refusal(shared, spec.empty_answer, &cause),
+        Err(cause) => refusal(shared, Some(spec), &cause),
     };
     send_to(shared, message, to, headers, body).await;
 }

@@ -15,6 +15,7 @@ use super::files;
 use super::listen::Endpoints;
 use super::path_stats::{Row, Table};
 use super::paths::Paths;
+use super::supervisor::Supervisor;
 use super::timeline::Timeline;
 use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary};
@@ -35,8 +36,9 @@ async fn over_paths(mut args: BotArgs) -> Result<Exit, Failure> {
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;
     let shutdown = signals::shutdown();
+    let supervisor = Supervisor::start(&shutdown);
     let endpoints = Endpoints::start(&args.listen, "bot", &shutdown).await?;
-    let exit = open_and_chat(&args, mode, shutdown, &endpoints).await;
+    let exit = open_and_chat(&args, mode, shutdown, &endpoints, &supervisor).await;
     endpoints.close().await;
     exit
 }
@@ -46,9 +48,12 @@ async fn open_and_chat(
     file_mode: u32,
     shutdown: CancellationToken,
     endpoints: &Endpoints,
+    supervisor: &Supervisor,
 ) -> Result<Exit, Failure> {
     let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
+    let direct = paths.client().direct;
+    supervisor.ready_with(move || direct.database().map(|database| database.writer().silent));
     let exit = chat(&args.chat, file_mode, &paths, shutdown, endpoints).await;
     paths.close().await;
     exit

@@ -45,6 +45,7 @@ mod serve;
 mod settings;
 mod shown;
 mod signals;
+mod supervisor;
 mod timeline;
 mod up;
 mod usage;
@@ -147,6 +148,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Quote(args) => people::quote(&global, args).await,
         Command::Inbox(args) => people::inbox(&global, args).await,
         Command::Tell(args) => people::tell(&global, args).await,
+        Command::Forget(args) => people::forget(&global, args).await,
         Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Doctor(args) => doctor::run(&global, args).await,

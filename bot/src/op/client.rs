@@ -1,9 +1,9 @@
 use super::{
-    ChannelStats, Chatter, Count, GetChannelStats, GetLeaderboard, GetQuote, GetSeen, GetTells, GetUserStats,
-    HighWater, KvDelete, KvGet, KvKeys, KvList, KvSet, Line, MessageLog, Op, OpenSessions, OutboundEnqueue,
-    OutboundGet, OutboundMarkFailed, OutboundMarkSent, OutboundMessage, PmCommand, Quote, QuoteAdd,
-    RecentChat, SearchChat, Seen, Session, StatusUpdate, Tell, TellUndo, UserCount, UserCountHistory,
-    UserJoined, UserLeft, UserStats, WaitingTell, check,
+    ChannelStats, Chatter, Count, Forget, GetChannelStats, GetLeaderboard, GetQuote, GetSeen, GetTells,
+    GetUserStats, HighWater, KvDelete, KvGet, KvKeys, KvList, KvSet, Line, MessageLog, Op, OpenSessions,
+    OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent, OutboundMessage, PmCommand, Quote,
+    QuoteAdd, RecentChat, SearchChat, Seen, Session, StatusUpdate, Tell, TellUndo, UserCount,
+    UserCountHistory, UserJoined, UserLeft, UserStats, WaitingTell, check,
 };
 
 eitherway::client! {
@@ -81,6 +81,8 @@ eitherway::client! {
         /// Deletes a value of a plugin. Returns whether there was one.
         kv_delete(plugin: impl Into<String>, key: impl Into<String>) -> bool =>
             KvDelete { plugin_name: plugin.into(), key: key.into() }, |kv| kv.data.deleted;
+        /// Forgets what is known of this name from before now.
+        forget(username: impl Into<String>) -> () => Forget { username: username.into() }, drop;
         /// The keys of a plugin that begin with `prefix`, at most 1000.
         kv_list(plugin: impl Into<String>, prefix: impl Into<String>) -> KvKeys =>
             KvList { plugin_name: plugin.into(), prefix: prefix.into(), limit: check::number::<1000>() }, |kv| kv.data;

@@ -1,8 +1,8 @@
 use super::{shared::Shared, state::State};
+use crate::held::Held;
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -22,11 +22,11 @@ use std::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    shared: Held<Shared>,
 }
 
 impl Handle {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+    pub(super) const fn new(shared: Held<Shared>) -> Self {
         Self { shared }
     }
 
@@ -38,7 +38,7 @@ impl Handle {
 
     /// Watches for changes of the state, from now on.
     pub fn watch(&self) -> Watch {
-        Watch { seen: self.shared.state.load().generation, shared: Arc::clone(&self.shared), key: None }
+        Watch { seen: self.shared.state.load().generation, shared: self.shared.clone(), key: None }
     }
 
     /// Opens the circuit as failures do, with the configured back-off: for a caller that knows by other means
@@ -110,7 +110,7 @@ impl Handle {
 /// ```
 #[derive(Debug)]
 pub struct Watch {
-    shared: Arc<Shared>,
+    shared: Held<Shared>,
     seen: u32,
     key: Option<usize>,
 }

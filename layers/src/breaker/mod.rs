@@ -11,15 +11,17 @@ mod load;
 mod permit;
 mod shared;
 pub(crate) mod state;
+mod tell;
 mod waiters;
 mod window;
 
-/// The atomics of `state` and `window`, and the lock of `waiters`.
+/// The atomics, the locks and the clock of `shared`, `state`, `waiters` and `window`.
 mod sync {
     pub(super) use std::sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     };
+    pub(super) use tokio::time::Instant;
 }
 
 #[cfg(feature = "balance")]
@@ -43,11 +45,9 @@ use self::{
 use crate::{
     ByError,
     bounds::{FailsWith, Judges},
+    held::Held,
 };
-use std::{
-    sync::Arc,
-    task::{Context, Poll, Waker, ready},
-};
+use std::task::{Context, Poll, Waker, ready};
 use tower_service::Service;
 
 /// A circuit breaker.
@@ -114,18 +114,18 @@ pub struct Breaker<S, C = ByError> {
 impl<S> Breaker<S> {
     /// A breaker with a new circuit.
     pub fn new(inner: S, config: Config) -> Self {
-        Self::from_shared(inner, Arc::new(Shared::new(config)), ByError)
+        Self::from_shared(inner, Held::new(Shared::new(config)), ByError)
     }
 }
 
 impl<S, C> Breaker<S, C> {
-    const fn from_shared(inner: S, shared: Arc<Shared>, classifier: C) -> Self {
+    const fn from_shared(inner: S, shared: Held<Shared>, classifier: C) -> Self {
         Self { inner, reservation: Reservation::new(shared), classifier }
     }
 
     /// A handle to watch and operate the circuit.
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.reservation.shared))
+        Handle::new(self.reservation.shared.clone())
     }
 
     inner!("The service behind the breaker.", S);
@@ -232,6 +232,6 @@ where
 /// A clone shares the circuit but not the turn: readiness belongs to the instance that was polled.
 impl<S: Clone, C: Clone> Clone for Breaker<S, C> {
     fn clone(&self) -> Self {
-        Self::from_shared(self.inner.clone(), Arc::clone(&self.reservation.shared), self.classifier.clone())
+        Self::from_shared(self.inner.clone(), self.reservation.shared.clone(), self.classifier.clone())
     }
 }

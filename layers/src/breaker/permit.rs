@@ -5,13 +5,12 @@ use super::{
     Rejected,
     shared::{Admission, Shared},
 };
-use crate::{Class, Failure};
+use crate::{Class, Failure, held::Held};
 use std::{
     cell::Cell,
     future::Future,
     mem,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -22,7 +21,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 /// reservation is dropped.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Held<Shared>,
     pub(super) readiness: Readiness,
     /// The slot among the waiters, while the inner service or the circuit is waited for.
     key: Option<usize>,
@@ -46,7 +45,7 @@ pub(super) enum Readiness {
 }
 
 impl Reservation {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+    pub(super) const fn new(shared: Held<Shared>) -> Self {
         Self { shared, readiness: Readiness::Undecided, key: None, timer: None }
     }
 
@@ -110,7 +109,7 @@ impl Reservation {
         match self.readiness {
             Readiness::Ready { generation } if self.shared.state.load().generation == generation => {
                 self.readiness = Readiness::Undecided; // the lease, if any, moves into the permit
-                Ok(CallPermit::new(Arc::clone(&self.shared), generation))
+                Ok(CallPermit::new(self.shared.clone(), generation))
             }
             _ => {
                 self.release();
@@ -131,7 +130,7 @@ impl Drop for Reservation {
 /// service has panicked, or if the call was slow and that was asked for; otherwise not at all.
 #[derive(Debug)]
 pub(super) struct CallPermit {
-    shared: Arc<Shared>,
+    shared: Held<Shared>,
     generation: u32,
     start: Option<Instant>,
     finished: bool,
@@ -142,15 +141,15 @@ pub(super) struct CallPermit {
 impl CallPermit {
     /// Asks the circuit for admission of one call.
     #[inline]
-    pub(super) fn ask(shared: &Arc<Shared>) -> Result<Self, Rejected> {
+    pub(super) fn ask(shared: &Held<Shared>) -> Result<Self, Rejected> {
         match shared.admit() {
-            Admission::Pass { generation } => Ok(Self::new(Arc::clone(shared), generation)),
+            Admission::Pass { generation } => Ok(Self::new(shared.clone(), generation)),
             Admission::Reject(rejected) => Err(rejected),
         }
     }
 
     #[inline]
-    fn new(shared: Arc<Shared>, generation: u32) -> Self {
+    fn new(shared: Held<Shared>, generation: u32) -> Self {
         let start = shared.config.slow_calls_fail.then(Instant::now);
         Self { shared, generation, start, finished: false, inside: false }
     }

@@ -39,6 +39,7 @@ use tower_service::Service;
 /// | success | `DEBUG [NATS] user_joined ok` | nothing |
 /// | error | `DEBUG [NATS] user_joined failed: …`, because it may still be rerouted | `ERROR` |
 /// | time-out, and errors of the class `Backend` | `WARN [NATS] user_joined timed out: …` | `ERROR` |
+/// | a panic of the service | `WARN [NATS] user_joined panicked` | `ERROR` |
 /// | dropped before completion | `DEBUG [NATS] user_joined cancelled` | `DEBUG` |
 ///
 /// Other levels: [`LogLayer::levels`]. The message of an error goes on with what its sources say

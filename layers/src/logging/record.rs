@@ -5,11 +5,10 @@ use super::{
     level_callsite::{self, TARGET},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
-use crate::{Class, Failure, Labels};
+use crate::{Class, Failure, Labels, held::Held};
 use std::{
     error::Error,
     fmt::{self, Display},
-    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -132,32 +131,46 @@ const fn ended(failure: Failure) -> &'static str {
 
 #[derive(Debug)]
 pub(super) struct CallLog<Id: Display> {
-    account: Arc<LogState>,
+    account: Held<LogState>,
     operation: &'static str,
     id: Id,
     start: Option<Instant>,
     settled: bool,
+    /// Whether the inner service is running right now: dropped meanwhile, it has panicked.
+    inside: bool,
 }
 
 impl<Id: Display> CallLog<Id> {
     /// Returns `None` if no outcome of the call would be logged.
     pub(super) fn begin<Req>(
-        account: &Arc<LogState>,
+        account: &Held<LogState>,
         labels: &impl Labels<Req, Id = Id>,
         req: &Req,
     ) -> Option<Self> {
         let every_call = level_callsite::of(account.quiet).is_open();
         (every_call || level_callsite::of(account.loud).is_open()).then(|| Self {
-            account: Arc::clone(account),
+            account: account.clone(),
             operation: labels.operation(req),
             id: labels.id(req),
             start: every_call.then(Instant::now),
             settled: false,
+            inside: true,
         })
+    }
+
+    /// The inner service begins to run.
+    pub(super) const fn enters(&mut self) {
+        self.inside = true;
+    }
+
+    /// The inner service has returned.
+    pub(super) const fn leaves(&mut self) {
+        self.inside = false;
     }
 
     /// The call is pending. From here on the cost of a clock read is negligible.
     pub(super) fn waits(&mut self) {
+        self.leaves();
         self.start.get_or_insert_with(Instant::now);
     }
 
@@ -193,11 +206,29 @@ impl<Id: Display> CallLog<Id> {
             "{tag} {operation} {end}{reason}{more}"
         );
     }
+
+    /// Whatever the service has done before, the caller gets no result. Told as loudly as a time-out, and as seldom.
+    #[cold]
+    fn panicked(&self) {
+        let (tag, operation) = (self.account.tag, self.operation);
+        let said = self.account.failures.record(kind(Class::Unknown.into()), &"panicked");
+        let more = said.unwrap_or(Suppressed(0));
+        at!(
+            if said.is_some() { self.account.loud } else { self.account.quiet },
+            id = display(&self.id),
+            took = took(self.start),
+            class = Class::Unknown.as_str(),
+            "{tag} {operation} panicked{more}"
+        );
+    }
 }
 
 impl<Id: Display> Drop for CallLog<Id> {
     fn drop(&mut self) {
-        if !self.settled {
+        if self.settled {
+        } else if self.inside {
+            self.panicked();
+        } else {
             let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
             at!(self.account.quiet, id, took = took(self.start), "{tag} {operation} cancelled");
         }

@@ -7,7 +7,7 @@ mod rows;
 use std::collections::BTreeMap;
 
 use eitherway::{OpId, Operation};
-use rosey::op::Op;
+use rosey::op::{MessageLog, Op, UserJoined, UserLeft};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -26,6 +26,8 @@ pub(crate) struct Model {
     marks: Vec<Mark>,
     /// By plugin and key.
     kv: BTreeMap<(String, String), Entry>,
+    /// Who is forgotten, and since when: what is older has no effect.
+    forgotten: BTreeMap<String, (i64, String)>,
     counts: Vec<(i64, Value)>,
     ledger: Dump,
     /// Rows that nothing later changes.
@@ -75,7 +77,7 @@ struct Message {
     failed: Option<i64>,
     attempt: Option<i64>,
     retries: u32,
-    error: Option<(i64, String, String)>,
+    error: Option<(i64, String, Option<String>)>,
 }
 
 /// The columns of the status that are fields, in the order of the dump.
@@ -109,6 +111,12 @@ impl Model {
         let mut events: Vec<_> =
             delivered.requests.iter().map(|r| (r.head.occurred_at, r.head.id.to_string(), &*r.op)).collect();
         events.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        for (at, id, op) in &events {
+            if let Op::Forget(op) = op {
+                // The latest one, in their order.
+                model.forgotten.insert(op.username.clone(), (*at, id.clone()));
+            }
+        }
         // A bot that reports on a message has its number from the database: it was there, whatever the clocks say.
         let (messages, rest): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|(_, _, op)| matches!(op, Op::OutboundEnqueue(_) | Op::Tell(_)));
@@ -124,7 +132,16 @@ impl Model {
             let answer = matches!(op, Op::OutboundEnqueue(_) | Op::Tell(_)).then_some(id);
             self.ledger.push(json!(["ledger", id, op.spec().name, hash(op), at, answer]));
         }
+        let is_forgotten = |name: &str| {
+            let forgotten = self.forgotten.get(name);
+            forgotten.is_some_and(|(since, by)| (at, id) < (*since, by.as_str()))
+        };
         match op {
+            Op::Forget(_) => {}
+            Op::UserJoined(UserJoined { username })
+            | Op::UserLeft(UserLeft { username })
+            | Op::MessageLog(MessageLog { username, .. })
+                if is_forgotten(username) => {}
             Op::UserJoined(op) => {
                 let user = self.users.entry(op.username.clone()).or_default();
                 user.presence.push((at, id.to_owned(), true));
@@ -178,11 +195,22 @@ impl Model {
             Op::PmCommand(op) => {
                 let error = op.error.as_ref().map(|e| format!(", error: {e}")).unwrap_or_default();
                 let details = format!("cmd={}, args: {}, result: {}{error}", op.command, op.args, op.result);
-                self.rows.push(json!(["user_actions", id, second, op.username, "pm_command", details]));
+                let (username, details) = if is_forgotten(&op.username) {
+                    ("", None)
+                } else {
+                    (op.username.as_str(), Some(details))
+                };
+                self.rows.push(json!(["user_actions", id, second, username, "pm_command", details]));
             }
             Op::OutboundEnqueue(op) => {
+                if op.username.as_deref().is_some_and(is_forgotten) {
+                    return self.forgotten_message(at, id, None);
+                }
                 let message = Message::new(at, op.username.clone(), op.content.clone());
                 self.messages.insert(id.to_owned(), message);
+            }
+            Op::Tell(op) if is_forgotten(&op.username) || is_forgotten(&op.sender) => {
+                self.forgotten_message(at, id, Some(op.privately));
             }
             Op::Tell(op) => {
                 let message = Message::new(at, Some(op.username.clone()), op.content.clone());
@@ -198,7 +226,13 @@ impl Model {
                 self.mark(at, id, message.filter(own), "failed", Some(&"taken back".to_owned()));
             }
             Op::QuoteAdd(op) => {
-                self.rows.push(json!(["channel_quotes", id, at, op.username, op.message, op.added_by]));
+                let (username, message) = if is_forgotten(&op.username) {
+                    ("", "")
+                } else {
+                    (op.username.as_str(), op.message.as_str())
+                };
+                let by = op.added_by.as_ref().filter(|by| !username.is_empty() && !is_forgotten(by));
+                self.rows.push(json!(["channel_quotes", id, at, username, message, by]));
             }
             Op::KvSet(op) => {
                 let ends = op.ttl_seconds.map(|seconds| at + i64::from(seconds) * 1000);
@@ -229,7 +263,11 @@ impl Model {
         kind: &'static str,
         error: Option<&String>,
     ) {
+        // A forgotten message is as none.
         let message = message.map(ToString::to_string);
+        let message =
+            message.filter(|id| self.messages.get(id).is_none_or(|message| !message.content.is_empty()));
+        let error = error.filter(|_| message.is_some());
         let error_text = error.cloned();
         self.marks.push(Mark { id: id.to_owned(), message: message.clone(), at, kind, error: error_text });
         let Some(message) = message.and_then(|id| self.messages.get_mut(&id)) else { return };
@@ -240,8 +278,23 @@ impl Model {
         }
         message.attempt = Some(at);
         if let Some(error) = error {
-            message.error = Some((at, id.to_owned(), error.clone()));
+            message.error = Some((at, id.to_owned(), Some(error.clone())));
         }
+    }
+
+    /// A message from or for a user who is forgotten: it has a number, and was given up when it was queued.
+    fn forgotten_message(&mut self, at: i64, id: &str, tell: Option<bool>) {
+        let mark = format!(" forgotten {id}");
+        let message = Message {
+            sender: tell.map(|_| String::new()),
+            private: tell.unwrap_or(true),
+            failed: Some(at),
+            attempt: Some(at),
+            error: Some((at, mark.clone(), None)),
+            ..Message::new(at, Some(String::new()), String::new())
+        };
+        self.messages.insert(id.to_owned(), message);
+        self.marks.push(Mark { id: mark, message: Some(id.to_owned()), at, kind: "failed", error: None });
     }
 }
 

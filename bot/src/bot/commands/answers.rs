@@ -25,6 +25,7 @@ impl<S: Stack<Op>> Question<'_, S> {
             Command::Top => self.top().await,
             Command::Last => self.last().await,
             Command::Quote => self.quote().await,
+            Command::Forgetme => self.forgetme().await,
         }
     }
 

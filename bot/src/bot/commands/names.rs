@@ -22,12 +22,23 @@ pub enum Command {
     Last,
     /// A quote, or a new one.
     Quote,
+    /// Forgets the one who asks.
+    Forgetme,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: &'static [Self] =
-        &[Self::Help, Self::Seen, Self::Tell, Self::Inbox, Self::Stats, Self::Top, Self::Last, Self::Quote];
+    pub const ALL: &'static [Self] = &[
+        Self::Help,
+        Self::Seen,
+        Self::Tell,
+        Self::Inbox,
+        Self::Stats,
+        Self::Top,
+        Self::Last,
+        Self::Quote,
+        Self::Forgetme,
+    ];
 
     /// Its word, without the prefix.
     pub const fn as_str(self) -> &'static str {
@@ -40,6 +51,7 @@ impl Command {
             Self::Top => "top",
             Self::Last => "last",
             Self::Quote => "quote",
+            Self::Forgetme => "forgetme",
         }
     }
 }

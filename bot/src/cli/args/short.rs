@@ -80,10 +80,10 @@ pub(in crate::cli) struct RecentArgs {
     /// The number of lines
     #[arg(short = 'n', long, default_value = "20", value_name = "N")]
     pub(in crate::cli) lines: u32,
-    /// Only what this user said
+    /// Only what this user said, of the newest 10 000 lines
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) user: Option<String>,
-    /// Only lines with this text in them, letter by letter
+    /// Only lines with this text in them, letter by letter, of the newest 10 000 lines
     #[arg(long, value_name = "TEXT")]
     pub(in crate::cli) containing: Option<String>,
     #[command(flatten)]
@@ -104,6 +104,17 @@ pub(in crate::cli) struct TellArgs {
     /// The user (not with --channel), and the message
     #[arg(required = true, value_name = "[USER] TEXT", num_args = 1..=2)]
     pub(in crate::cli) words: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ForgetArgs {
+    /// The user
+    pub(in crate::cli) user: String,
+    /// Without asking
+    #[arg(long)]
+    pub(in crate::cli) yes: bool,
     #[command(flatten)]
     pub(in crate::cli) paths: PathArgs,
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, Event};
 use parking_lot::Mutex;
 use tokio::time;
 
 use super::super::args::DoctorArgs;
 use super::super::secrets;
-use eitherway::__private::address::{bare, login};
+use eitherway::__private::connecting::once;
 use eitherway::Namespace;
 
 /// How long connecting, and one answer, may take.
@@ -30,33 +30,13 @@ impl Connection {
     pub(super) async fn open(args: &DoctorArgs) -> Result<Self, String> {
         let said = Arc::<Mutex<Vec<String>>>::default();
         let heard = Arc::clone(&said);
-        let mut options = ConnectOptions::new()
-            .name("rosey-doctor")
-            .connection_timeout(LIMIT)
-            .event_callback(move |event| {
-                if let Event::ServerError(error) = event {
-                    heard.lock().push(error.to_string());
-                }
-                std::future::ready(())
-            });
-        if let Some(prefix) = &args.nats.nats_inbox_prefix {
-            options = options.custom_inbox_prefix(prefix.clone());
-        }
-        if let Some(file) = &args.nats.nats_credentials {
-            let read = options.credentials_file(file).await;
-            options = read.map_err(|e| format!("the credentials {}: {e}", file.display()))?;
-        }
-        // The client reads user and password of an address, and never sends them.
-        options = match args.nats.nats_url.split(',').find_map(|address| login(address.trim())) {
-            Some((user, Some(password))) => options.user_and_password(user, password),
-            Some((token, None)) => options.token(token),
-            None => options,
-        };
-        let servers: Vec<String> = args.nats.nats_url.split(',').map(|url| bare(url.trim())).collect();
-        let client = match time::timeout(LIMIT * 2, options.connect(servers)).await {
-            Ok(connected) => connected.map_err(|e| secrets::hide(&e.to_string()))?,
-            Err(_) => return Err(format!("no answer within {} s", (LIMIT * 2).as_secs())),
-        };
+        let options = args.nats.options("rosey-doctor");
+        let client = once(&options, LIMIT, move |event| {
+            if let Event::ServerError(error) = event {
+                heard.lock().push(error.to_string());
+            }
+        });
+        let client = client.await.map_err(|why| secrets::hide(&why))?;
         Ok(Self { client, namespace: args.store.namespace.clone().unwrap_or_default(), said })
     }
 

@@ -12,7 +12,7 @@ use super::{
     },
 };
 use std::{
-    array, fmt, mem,
+    array, fmt, mem, ptr,
     sync::{Arc, OnceLock, PoisonError},
     time::Duration,
 };
@@ -104,7 +104,11 @@ impl State {
     /// The index of the path with this tag, which it gets when it first serves; at most [`PATHS`].
     #[inline]
     fn path(&self, tag: &'static str) -> usize {
-        self.tags.iter().position(|known| *known.get_or_init(|| tag) == tag).unwrap_or(PATHS)
+        let is_it = |known: &OnceLock<&'static str>| {
+            let known = *known.get_or_init(|| tag);
+            ptr::eq(known, tag) || known == tag
+        };
+        self.tags.iter().position(is_it).unwrap_or(PATHS)
     }
 
     #[cold]

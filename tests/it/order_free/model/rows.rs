@@ -34,6 +34,11 @@ impl Model {
                 self.rows.push(json!(["kv_entries", plugin, key, value, at, id, ends]));
             }
         }
+        for (name, (at, id)) in std::mem::take(&mut self.forgotten) {
+            if !self.is_old(at) {
+                self.rows.push(json!(["forgotten", name, at, id]));
+            }
+        }
         for (name, user) in std::mem::take(&mut self.users) {
             self.dump_events(&name, &user);
             // Who only left was never here.
@@ -69,7 +74,7 @@ impl Model {
         for (id, message) in self.messages {
             let over = message.delivered.or(message.failed);
             let (error_at, error_id, error) = match message.error {
-                Some((at, id, text)) => (Some(at), Some(id), Some(text)),
+                Some((at, id, text)) => (Some(at), Some(id), text),
                 None => (None, None, None),
             };
             self.rows.push(json!([

@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
+use super::super::link::sender::{NOT_INSIDE, Order};
+use super::super::link::tcp::Stream;
+use super::super::link::{Ended, Ends};
 use super::super::{Received, Unsent};
 use super::channel::Channel;
-use super::ends::{Ends, refuse_all};
 use super::message::{Message, text};
 use super::registration::{Login, Outcome, Registration};
-use super::sender::Order;
 use super::server::Server;
 use super::voice::Voice;
-use super::wire::{Ended, Stream, Wire};
+use super::wire::Wire;
 use crate::bot::event::Event;
 
 /// How long the server may take to register us, or to let us into the channel.
@@ -69,7 +70,7 @@ pub(super) async fn run(
     let lost = || Ended::Lost(format!("the server did not let us in within {REGISTERS:?}"));
     let registered = tokio::select! {
         registered = registered => registered.unwrap_or_else(|_| Err(lost())),
-        () = refuse_all(ends) => Err(Ended::Left),
+        () = ends.refuse_all() => Err(Ended::Left),
     };
     if let Err(ended) = registered {
         return ended;
@@ -215,8 +216,7 @@ impl Session<'_> {
                 Ok(())
             }
             Some(Order::Say(said)) => {
-                let _ = said.begun.send(());
-                let _ = said.done.send(Err(Unsent::transient("the bot is not in the channel")));
+                said.refuse(Unsent::transient(NOT_INSIDE));
                 Ok(())
             }
             order => {

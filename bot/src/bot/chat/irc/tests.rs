@@ -55,7 +55,7 @@ fn brief(event: &Event) -> String {
             names.sort_unstable();
             format!("list {}", names.join(" "))
         }
-        Body::Error { .. } => "error".to_owned(),
+        Body::History { .. } | Body::Error { .. } => "never".to_owned(),
     }
 }
 

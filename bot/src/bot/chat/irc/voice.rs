@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::Unsent;
+use super::super::link::sender::Said;
 use super::folding::Folding;
 use super::message::Message;
-use super::sender::Said;
 use super::speech::{self, MOST_LINES};
 
 /// How long the server may take to confirm what was said, while it says other things.
