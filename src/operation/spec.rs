@@ -94,7 +94,7 @@ impl Spec {
     ///
     /// **A claim needs a lease that ends by itself.** A call that is late runs on both paths, and a message of it may arrive when
     /// its caller has an answer already: the one that found nothing has left no row in the ledger, so the other one takes what is
-    /// free by then, for the same id, and tells nobody. The same is left by a caller that ends before it reports. So the statements
+    /// free by then, for the same id, and no caller gets it. The same is left by a caller that ends before it reports. So the statements
     /// hand out for a time, by the clock of the database, and free what was not reported on by then; and
     /// [`max_age`](Self::max_age) refuses a claim whose caller cannot be waiting any more.
     #[must_use]

@@ -166,7 +166,7 @@ pub(super) async fn apply<O: Operation, D: Store<O>>(
     let (mut pause, mut again, mut failures) = (RETRY.0, shared.progress.taken(spec.name), 0);
     loop {
         let turn = match waits.then(|| shared.outage.enter(failures)) {
-            Some(Err(ticket)) => match shared.give_up.run_until_cancelled(ticket).await {
+            Some(Err(pending)) => match shared.give_up.run_until_cancelled(pending).await {
                 Some(turn) => Some(turn),
                 None => return Err(Cause::new(Code::UNAVAILABLE, "the database fails to the end")),
             },
@@ -228,8 +228,8 @@ async fn refuse<O: Operation, D: Store<O>>(
     }
 }
 
-/// Counts an operation that is not done, and keeps what was refused, before the peer is told. It came on this subject; nobody waits
-/// for its answer where it is `plain`.
+/// Counts an operation that is not done, and keeps what was refused, before the peer is told. It came on this subject; where it is
+/// `plain`, no peer waits for its answer.
 pub(super) async fn refused<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     index: usize,
@@ -265,7 +265,7 @@ pub(super) async fn keep_dead_letter<O: Operation, D: Store<O>>(
 ) -> bool {
     let (mut pause, mut again) = (RETRY.0, shared.progress.taken(name));
     while let Err(e) = shared.db.dead_letter(letter.clone(), false).await {
-        shared.troubles.unburied(name, &e);
+        shared.troubles.dead_letter_failed(name, &e);
         again.because(&e);
         if !wait(&shared.give_up, &mut pause).await {
             return false;

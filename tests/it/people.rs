@@ -152,7 +152,7 @@ async fn a_message_is_handed_out_with_its_sender_in_order_and_listed_until_it_is
 
 async fn a_message_is_taken_back_by_its_sender_alone_and_only_while_nobody_was_told(db: &People) {
     let id = db.tell(tell("bob", "ann", "one", true)).await.unwrap();
-    assert!(!db.tell_undo("carl", id).await.unwrap(), "it is not his");
+    assert!(!db.tell_undo("carl", id).await.unwrap(), "it is not carl's");
     assert!(!db.tell_undo("bob", 99).await.unwrap(), "there is none");
     assert_eq!(db.tells_for("ann").await.unwrap().len(), 1);
     assert!(db.tell_undo("bob", id).await.unwrap());

@@ -17,6 +17,8 @@ Usage: cargo xtask <COMMAND> [ARGS]
   nats-server  prints the nats-server the others use; fetches one if there is none
   postgres     prints the directory of the PostgreSQL programs that the tests use; fetches them if there are none
   irc          prints the paths of the IRC servers that the tests use; fetches them if there are none
+  release      what must be so before a release; publishes nothing
+  dashboard    writes the dashboard for Grafana from the list of metrics; with --check: compares it
   public-api   lists what the public packages offer, in a file for each; with --check: whether that has changed
 
 `cargo xtask <COMMAND> --help` says more about one of them.
@@ -48,6 +50,8 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "nats-server" => NATS_SERVER,
         "postgres" => POSTGRES,
         "irc" => IRC,
+        "release" => RELEASE,
+        "dashboard" => DASHBOARD,
         "public-api" => PUBLIC_API,
         _ => return None,
     })
@@ -69,6 +73,10 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only other-postgres
                     the tests that use PostgreSQL, with another version than the others: the pinned
                     wheel's, or the oldest that Debian has installed (about 2 minutes; part of `ci` as well)
+  --only deploy     the alert rules with their tests, by promtool; the units, by systemd-analyze, and the
+                    Containerfile, by hadolint, where they are installed (part of `ci` as well)
+  --only package    packs the packages as a registry has them, and builds a program from the packed files alone,
+                    offline (part of `ci` as well)
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -198,7 +206,8 @@ Examples:
 
 const CI: &str = "\
 What must pass before a change lands: format check, clippy with warnings denied for all targets and
-features, then `cargo xtask test`, then `cargo xtask test --only oldest --only other-postgres`.
+features, then `cargo xtask test`, then `cargo xtask test --only oldest --only other-postgres --only deploy
+--only package`.
 `.ci/run` does the same.
 
 The oldest nats-server is Debian's package. It is downloaded with apt-get and unpacked into the target
@@ -256,6 +265,22 @@ unpacked into the target directory and not installed. NGIRCD_BIN and INSPIRCD_BI
 Usage: cargo xtask irc [--fetch]
 
   --fetch   the fetched ones, whatever else is installed
+";
+
+const RELEASE: &str = "\
+Goes through what must be so before a release, and prints what is open and how to publish: nothing is left to
+commit, one version, descriptions, licences, dated changelogs, the public API, the packages, the oldest Rust.
+It publishes nothing.
+
+Usage: cargo xtask release --dry-run
+";
+
+const DASHBOARD: &str = "\
+Writes deploy/grafana/rosey.json, a dashboard with a panel for each metric that docs/metrics.md lists.
+
+Usage: cargo xtask dashboard [--check]
+
+  --check   writes nothing; fails if the dashboard is another one
 ";
 
 const PUBLIC_API: &str = "\

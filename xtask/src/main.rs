@@ -6,14 +6,23 @@
 
 mod bench;
 mod check;
+mod dashboard;
+mod debian;
+mod deploy;
 mod failure;
 mod help;
+#[cfg(test)]
+mod imports;
 mod irc;
 mod launch;
+#[cfg(test)]
+mod links;
+mod package;
 mod paths;
 mod postgres;
 mod public_api;
 mod ratios;
+mod release;
 mod run;
 mod server;
 
@@ -62,6 +71,8 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "nats-server" => server::print(&paths, rest),
         "postgres" => postgres::print(&paths, rest),
         "irc" => irc::print(&paths, rest),
+        "release" => release::run(&paths, rest),
+        "dashboard" => dashboard::write(&paths, rest),
         _ => public_api::list(&paths, rest),
     }
 }

@@ -90,7 +90,7 @@ Examples:
    after the backup stands in the kept file alone; the command says how much that is.
 4. The stream remembers for two minutes what was published to it, and answers the same again without
    storing it. So let two minutes pass after the last event before a bot with an outbox, or one that
-   reads its chat's history again, is started. Each event takes effect once, whoever offers it again.
+   reads its chat's history again, is started. Each event takes effect once, from wherever it is offered again.
 5. Start the service, then the bots.";
 
 const DOCTOR: &str = "\
@@ -147,7 +147,7 @@ pub(super) enum Command {
     Leaderboard(LeaderboardArgs),
     /// Show a quote, or keep one
     Quote(QuoteArgs),
-    /// Show the messages of people of the channel that nobody was told yet
+    /// Show the messages between users of the channel that are not delivered yet
     Inbox(InboxArgs),
     /// Leave a message for a user, delivered at the next join; or for the whole channel
     Tell(TellArgs),

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::recent_chat::newest_lines;
 use super::{Line, check};
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
@@ -28,45 +29,24 @@ impl Definition for SearchChat {
     type Answer = Vec<Line>;
     const SPEC: Spec =
         Spec::query("chat", "rosey.db.query.chat").list().example(r#"{"username":"alice","containing":"works"}"#);
-    // As `recent_chat`: a line of the Python bot may hold what ours cannot.
-    const ANSWER: &'static str = "
-        SELECT json_group_array(json_object('timestamp', timestamp, 'username', username, 'message', message)
-                   ORDER BY at, op_id) FILTER (WHERE bytes <= answer_bytes),
-               count(*) FILTER (WHERE bytes > answer_bytes)
-        FROM host CROSS JOIN (
-            SELECT timestamp, username, message, at, op_id,
-                   sum(octet_length(json_quote(username)) + octet_length(json_quote(message)) + 64)
-                   OVER (ORDER BY at DESC, op_id DESC ROWS UNBOUNDED PRECEDING) AS bytes
-            FROM (
-                SELECT c.timestamp, c.at, c.op_id,
-                       iif(typeof(c.username) = 'text', c.username, quote(c.username)) AS username,
-                       iif(typeof(c.message) = 'text', c.message, quote(c.message)) AS message
-                FROM asked CROSS JOIN (
-                    SELECT * FROM recent_chat
-                    WHERE at >= (SELECT (op ->> 'since') * 1000 FROM asked)
-                      AND at < (SELECT coalesce(op ->> 'before', 1e13) * 1000 FROM asked)
-                    ORDER BY at DESC, op_id DESC LIMIT 10000) c
-                WHERE c.username = coalesce(op ->> 'username', c.username)
-                  AND instr(c.message, coalesce(op ->> 'containing', '')) > 0
-                ORDER BY c.at DESC, c.op_id DESC LIMIT (SELECT op ->> 'limit' FROM asked)))";
-    const POSTGRES: Dialect = Dialect::SAME.answer(
-        "SELECT coalesce(json_agg(json_build_object('timestamp', timestamp, 'username', username, 'message', message)
-                    ORDER BY at, op_id) FILTER (WHERE bytes <= answer_bytes), '[]'),
-                count(*) FILTER (WHERE bytes > answer_bytes)
-         FROM host CROSS JOIN (
-             SELECT timestamp, username, message, at, op_id,
-                    sum(octet_length(CAST(to_json(username) AS text)) + octet_length(CAST(to_json(message) AS text)) + 64)
-                    OVER (ORDER BY at DESC, op_id DESC ROWS UNBOUNDED PRECEDING) AS bytes
-             FROM (SELECT c.* FROM asked CROSS JOIN (
-                       SELECT * FROM recent_chat
-                       WHERE at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
-                         AND at < (SELECT coalesce(CAST(op ->> 'before' AS bigint), 10000000000000) * 1000 FROM asked)
-                       ORDER BY at DESC, op_id DESC LIMIT 10000) c
-                   WHERE c.username = coalesce(op ->> 'username', c.username)
-                     AND strpos(c.message, coalesce(op ->> 'containing', '')) > 0
-                   ORDER BY c.at DESC, c.op_id DESC
-                   LIMIT (SELECT CAST(op ->> 'limit' AS bigint) FROM asked)) newest) l",
+    const ANSWER: &'static str = newest_lines!(
+        "asked CROSS JOIN (
+                         SELECT * FROM recent_chat
+                         WHERE at >= (SELECT (op ->> 'since') * 1000 FROM asked)
+                           AND at < (SELECT coalesce(op ->> 'before', 1e13) * 1000 FROM asked)
+                         ORDER BY at DESC, op_id DESC LIMIT 10000) c
+                     WHERE c.username = coalesce(op ->> 'username', c.username)
+                       AND instr(c.message, coalesce(op ->> 'containing', '')) > 0"
     );
+    const POSTGRES: Dialect = Dialect::SAME.answer(newest_lines!(
+        postgres "asked CROSS JOIN (
+                           SELECT * FROM recent_chat
+                           WHERE at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
+                             AND at < (SELECT coalesce(CAST(op ->> 'before' AS bigint), 10000000000000) * 1000 FROM asked)
+                           ORDER BY at DESC, op_id DESC LIMIT 10000) c
+                       WHERE c.username = coalesce(op ->> 'username', c.username)
+                         AND strpos(c.message, coalesce(op ->> 'containing', '')) > 0"
+    ));
 
     fn check(&self) -> Result<(), Invalid> {
         for (field, text) in [("username", &self.username), ("containing", &self.containing)] {

@@ -59,16 +59,16 @@ eitherway::client! {
         chat(search: SearchChat) -> Vec<Line> => SearchChat { ..search };
         /// Leaves a message of one user for another one. Answers with its number.
         tell(tell: Tell) -> i64 => Tell { ..tell }, |queued| queued.id;
-        /// Takes back a message of this sender. Answers whether it had not been told yet.
+        /// Takes back a message of this sender. Returns whether it had not been delivered yet.
         tell_undo(sender: impl Into<String>, message_id: i64) -> bool =>
             TellUndo { sender: sender.into(), message_id }, |taken| taken.undone;
         /// At most 50 messages that wait for this user, oldest first.
         tells_for(username: impl Into<String>) -> Vec<WaitingTell> =>
             GetTells { sender: None, username: Some(username.into()), limit: check::number::<50>() };
-        /// At most 50 messages of this sender that nobody was told yet, oldest first.
+        /// At most 50 messages of this sender that are not delivered yet, oldest first.
         tells_of(sender: impl Into<String>) -> Vec<WaitingTell> =>
             GetTells { sender: Some(sender.into()), username: None, limit: check::number::<50>() };
-        /// Keeps what somebody said. Answers with the number of the quote.
+        /// Keeps a quote. Returns its number.
         quote_add(quote: QuoteAdd) -> i64 => QuoteAdd { ..quote }, |quoted| quoted.id;
         /// One of the quotes that fit, if there is one.
         quote(which: GetQuote) -> Option<Quote> => GetQuote { ..which };
@@ -78,7 +78,7 @@ eitherway::client! {
         /// A value of a plugin, if there is one.
         kv_get(plugin: impl Into<String>, key: impl Into<String>) -> Option<serde_json::Value> =>
             KvGet { plugin_name: plugin.into(), key: key.into() }, |kv| kv.data.exists.then_some(kv.data.value);
-        /// Deletes a value of a plugin. Answers whether there was one.
+        /// Deletes a value of a plugin. Returns whether there was one.
         kv_delete(plugin: impl Into<String>, key: impl Into<String>) -> bool =>
             KvDelete { plugin_name: plugin.into(), key: key.into() }, |kv| kv.data.deleted;
         /// Forgets what is known of this name from before now.

@@ -14,7 +14,7 @@ pub struct KvSet {
     pub key: String,
     /// The value: any JSON, of at most 64 KiB.
     pub value: Value,
-    /// For how many seconds it is there; for ever by default.
+    /// For how many seconds it is kept; without a limit by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u32>,
 }

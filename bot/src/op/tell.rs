@@ -4,7 +4,7 @@ use super::forgotten::{self, is_forgotten};
 use super::{Enqueued, check};
 use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
-/// A message that somebody of the channel leaves for another one. It waits in the queue of the bot's messages, and is handed out by
+/// A message that one user of the channel leaves for another. It waits in the queue of the bot's messages, and is handed out by
 /// `outbound_get` for its recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tell {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
-/// Takes back a message that its sender has left and nobody was told. One that is on its way is told all the same, and one of another
+/// Withdraws a message that is not delivered yet. One that is on its way is delivered all the same, and one of another
 /// sender stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TellUndo {

@@ -64,7 +64,7 @@ pub(crate) enum What {
     /// What became of the nth message that was enqueued: sent, or an error and whether it is permanent. A message
     /// that there is not has an unknown number.
     Mark(usize, Option<(String, bool)>),
-    /// This sender takes back the nth message, which may be somebody else's.
+    /// This sender takes back the nth message, which may be another sender's.
     Undo(usize, String),
     /// A claim. It happens at the present time, because it hands out nothing otherwise.
     Claim(Option<String>),

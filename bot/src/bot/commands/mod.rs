@@ -13,7 +13,7 @@
 //! An answer is put into the queue of the bot's messages, so that it is said exactly once. Its id is derived from the id of the line
 //! that asks, where the network gives one: two bots in one room answer once.
 //!
-//! A line that is older than five minutes is not answered, nor is what the bot itself says, nor a private message of somebody who is
+//! A line that is older than five minutes is not answered, nor is what the bot itself says, nor a private message of a user who is
 //! not in the channel.
 
 mod answers;
@@ -43,7 +43,7 @@ pub use language::Language;
 use names::Asked;
 pub use names::Command;
 
-/// How old a line may be that is answered, in milliseconds: nobody waits for an answer to an older one.
+/// How old a line may be that is answered, in milliseconds: no user waits for an answer to an older one.
 const LATEST: i64 = 5 * 60 * 1000;
 /// Registers the handlers of the commands, behind all others.
 pub(super) fn register<S: Stack<Op>>(dispatcher: &mut Dispatcher<S>) {

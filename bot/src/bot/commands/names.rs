@@ -94,7 +94,7 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     one == other || folded(one) == folded(other)
 }
 
-/// A name without upper case: under it waits what was left for somebody, however the name was written.
+/// A name without upper case: the key of messages that were left for a user, however the name was written.
 pub(in crate::bot) fn folded(name: &str) -> String {
     name.to_lowercase()
 }

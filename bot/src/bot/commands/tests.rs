@@ -17,7 +17,7 @@ fn queued(id: i64) -> Value {
 }
 
 impl TestBot {
-    /// Somebody says this now; the texts that were put into the queue for it, each with its recipient.
+    /// `user` says this now; the texts that were put into the queue for it, each with its recipient.
     async fn answers(&self, user: &str, text: &str) -> Vec<Value> {
         self.answers_to(Event::new(line(user, text), Stamp::at(clock::now()))).await
     }

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use args::ListenArgs;
 use recorder::Recorded;
-use routes::Told;
+use routes::EndpointState;
 use sampler::Sampler;
 use socket::Socket;
 pub(super) use sources::Client;
@@ -65,13 +65,13 @@ impl Endpoints {
         let shown = socket.shown();
         tracing::info!("endpoints at {shown}: /livez, /readyz, /metrics, /status.json");
         if address.is_public() {
-            tracing::warn!("other machines can read the endpoints at {shown}: whoever reaches them may");
+            tracing::warn!("other machines can read the endpoints at {shown}: there is no authentication");
         }
         let sources = Arc::new(Sources::new(command, shutdown.clone()));
         let mut sampler = Sampler::new(Arc::clone(&sources));
         let (told, now) = watch::channel(Arc::new(sampler.look().await));
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        let router = routes::router(Told { now, recorded: recorded.clone() });
+        let router = routes::router(EndpointState { now, recorded: recorded.clone() });
         tasks.spawn(sampler.run(told, recorded, stop.clone()));
         tasks.spawn(server::serve(socket, router, stop.clone()));
         Ok(Self(Some(Running { sources, stop, tasks })))

@@ -11,46 +11,46 @@ use super::{
 };
 use std::{array, fmt::Display, time::Duration};
 
-/// So many kinds of failures, by their index.
+/// The logs of `KINDS` kinds of failures, by their index.
 #[derive(Debug)]
-pub(super) struct Troubles<const KINDS: usize> {
+pub(super) struct FailureLogs<const KINDS: usize> {
     kinds: [RateLimitedLog; KINDS],
     /// Whether any failure may still have to be reported. The only thing that a call without a failure reads.
-    troubled: AtomicBool,
+    failing: AtomicBool,
 }
 
-impl<const KINDS: usize> Troubles<KINDS> {
+impl<const KINDS: usize> FailureLogs<KINDS> {
     /// None yet, and at most one line of a kind in this time.
     pub(super) fn every(interval: Duration) -> Self {
         let kinds = array::from_fn(|_| RateLimitedLog::new().every(interval));
-        Self { kinds, troubled: AtomicBool::new(false) }
+        Self { kinds, failing: AtomicBool::new(false) }
     }
 
     /// Records a failure with this reason. Returns `Some` if it is to be logged.
-    pub(super) fn again(&self, kind: usize, reason: &dyn Display) -> Option<Suppressed> {
-        let said = self.kinds[kind].again_with(reason);
-        // Not a store: whoever clears the flag after it has to see the failure.
-        self.troubled.swap(true, AcqRel);
+    pub(super) fn record(&self, kind: usize, reason: &dyn Display) -> Option<Suppressed> {
+        let said = self.kinds[kind].record_with(reason);
+        // Not a store: a thread that clears the flag after it has to see the failure.
+        self.failing.swap(true, AcqRel);
         said
     }
 
     /// Tells of the kinds that have stopped.
     #[inline]
     pub(super) fn look(&self, tell: impl Fn(usize, Summary)) {
-        if self.troubled.load(Relaxed) {
-            self.rest(RateLimitedLog::over, tell);
+        if self.failing.load(Relaxed) {
+            self.report(RateLimitedLog::recovered, tell);
         }
     }
 
     /// Tells of what no line has reported yet.
-    pub(super) fn finish(&self, tell: impl Fn(usize, Summary)) {
-        self.rest(RateLimitedLog::finish, tell);
+    pub(super) fn flush(&self, tell: impl Fn(usize, Summary)) {
+        self.report(RateLimitedLog::flush, tell);
     }
 
     #[cold]
-    fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>, tell: impl Fn(usize, Summary)) {
-        for (kind, trouble) in self.kinds.iter().enumerate() {
-            if let Some(past) = end(trouble) {
+    fn report(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>, tell: impl Fn(usize, Summary)) {
+        for (kind, log) in self.kinds.iter().enumerate() {
+            if let Some(past) = end(log) {
                 tell(kind, past);
             }
         }
@@ -58,9 +58,9 @@ impl<const KINDS: usize> Troubles<KINDS> {
         // Cleared only when all failures have stopped, so that concurrent calls share the flag; the second
         // check catches a failure that is recorded in between.
         if !goes_on() {
-            self.troubled.swap(false, AcqRel);
+            self.failing.swap(false, AcqRel);
             if goes_on() {
-                self.troubled.swap(true, AcqRel);
+                self.failing.swap(true, AcqRel);
             }
         }
     }

@@ -11,18 +11,19 @@ use tokio::time::{Instant, timeout};
 
 use super::super::{ChatSender, Unsent};
 use super::pace::Bucket;
-use super::speech::is_nick;
 
 /// How many messages wait for the connection. What comes beyond waits where it comes from.
 const WAITING: usize = 16;
 /// How long a message may wait until its first line is written.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// Why nothing is said meanwhile.
+pub(in crate::bot::chat) const NOT_INSIDE: &str = "the bot is not in the channel";
 /// How long the connection may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(3);
 
 /// What the connection is asked for.
 #[derive(Debug)]
-pub(super) enum Order {
+pub(in crate::bot::chat) enum Order {
     Say(Said),
     /// To end.
     Leave(oneshot::Sender<()>),
@@ -30,44 +31,57 @@ pub(super) enum Order {
 
 /// A message to the channel, or to one user.
 #[derive(Debug)]
-pub(super) struct Said {
-    pub(super) to: Option<String>,
-    pub(super) text: String,
-    pub(super) begun: oneshot::Sender<()>,
-    pub(super) done: oneshot::Sender<Result<(), Unsent>>,
+pub(in crate::bot::chat) struct Said {
+    pub(in crate::bot::chat) to: Option<String>,
+    pub(in crate::bot::chat) text: String,
+    pub(in crate::bot::chat) begun: oneshot::Sender<()>,
+    pub(in crate::bot::chat) done: oneshot::Sender<Result<(), Unsent>>,
+}
+
+impl Said {
+    /// Does not say it.
+    pub(in crate::bot::chat) fn refuse(self, unsent: Unsent) {
+        let _ = self.begun.send(());
+        let _ = self.done.send(Err(unsent));
+    }
 }
 
 /// What sender and connection share.
-#[derive(Debug, Default)]
-pub(super) struct State {
+#[derive(Debug)]
+pub(in crate::bot::chat) struct State {
     /// Whether we are in the channel.
-    pub(super) inside: AtomicBool,
-    pub(super) bucket: Mutex<Bucket>,
+    pub(in crate::bot::chat) inside: AtomicBool,
+    pub(in crate::bot::chat) bucket: Mutex<Bucket>,
 }
 
-/// The sender of an IRC connection.
+/// The sender of a connection.
 ///
-/// `Ok` means that the server has taken every line of the message: a question that follows them has been answered, and a server
-/// answers in order. If the connection is lost in between, the message counts as unsent, and may be said twice.
+/// `Ok` means that the network has taken every line of the message. If the connection is lost in between, the message counts as
+/// unsent, and may be said twice.
 #[derive(Debug)]
-pub(super) struct IrcSender {
+pub(in crate::bot::chat) struct Sender {
     orders: mpsc::Sender<Order>,
     state: Arc<State>,
+    is_name: fn(&str) -> bool,
 }
 
-impl IrcSender {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Order>, Arc<State>) {
+impl Sender {
+    /// With the pace of the network, and which names users can have there.
+    pub(in crate::bot::chat) fn new(
+        bucket: Bucket,
+        is_name: fn(&str) -> bool,
+    ) -> (Self, mpsc::Receiver<Order>, Arc<State>) {
         let (orders, taken) = mpsc::channel(WAITING);
-        let state = Arc::<State>::default();
-        (Self { orders, state: Arc::clone(&state) }, taken, state)
+        let state = Arc::new(State { inside: AtomicBool::new(false), bucket: Mutex::new(bucket) });
+        (Self { orders, state: Arc::clone(&state), is_name }, taken, state)
     }
 
     async fn send(&self, to: Option<&str>, text: &str) -> Result<(), Unsent> {
         if !self.state.inside.load(Ordering::Acquire) {
-            return Err(Unsent::transient("the bot is not in the channel"));
+            return Err(Unsent::transient(NOT_INSIDE));
         }
-        if let Some(name) = to.filter(|name| !is_nick(name)) {
-            return Err(Unsent::permanent(format!("`{}` cannot be a nickname", name.escape_debug())));
+        if let Some(name) = to.filter(|name| !(self.is_name)(name)) {
+            return Err(Unsent::permanent(format!("`{}` cannot be a name", name.escape_debug())));
         }
         let ((begun, mut begins), (done, ends)) = (oneshot::channel(), oneshot::channel());
         let said = Said { to: to.map(str::to_owned), text: text.to_owned(), begun, done };
@@ -89,7 +103,7 @@ impl IrcSender {
     }
 }
 
-impl ChatSender for IrcSender {
+impl ChatSender for Sender {
     fn allowance(&self) -> Option<u32> {
         let now = Instant::now();
         let free = self.state.inside.load(Ordering::Acquire) && self.state.bucket.lock().next(now) <= now;

@@ -11,7 +11,7 @@ use super::super::exit::{Exit, Failure};
 use super::super::files;
 use super::database::{self, Database};
 use super::process::{Process, Server};
-use super::story::{self, Fault};
+use super::scenario::{self, Fault};
 use crate::op::Op;
 use eitherway::Namespace;
 use eitherway::nats::{NatsOptions, NatsService};
@@ -100,7 +100,7 @@ impl Env {
         }
     }
 
-    /// Puts right whatever is broken, if the story has not come so far.
+    /// Puts right whatever is broken, if the scenario has not come so far.
     async fn mend(&mut self) -> Result<(), Failure> {
         self.database.mend().await?;
         match &self.nats {
@@ -142,6 +142,10 @@ impl Env {
                 nats_url: self.server.as_ref().map(Server::url).unwrap_or_default(),
                 nats_listed_only: false,
                 nats_credentials: None,
+                nats_nkey: None,
+                nats_ca: None,
+                nats_certificate: None,
+                nats_key: None,
                 nats_inbox_prefix: None,
                 recognition_timeout_ms: NatsOptions::RECOGNITION,
             },
@@ -173,7 +177,7 @@ impl Env {
         let mut command = self.rosey()?;
         command.args(["bot", "--chat", "jsonl:-", "--database-url", &self.database(), "--outbox", OUTBOX]);
         command.args(["--report", REPORT, "--timeline", TIMELINE, "--timeline-ms", "10"]);
-        command.args(["--concurrency", &story::UNDER_WAY.to_string()]);
+        command.args(["--concurrency", &scenario::UNDER_WAY.to_string()]);
         command.args(["--log", "debug"]); // every operation with its path, for readers of the logs
         match &self.server {
             Some(server) => command.args(["--nats-url", &server.url()]),

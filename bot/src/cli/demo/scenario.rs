@@ -1,8 +1,8 @@
-//! The story: what breaks when, what is told of it, and what must have been seen before it goes on.
+//! The scenario: what breaks when, what is told of it, and what must have been seen before it goes on.
 
-use super::super::tally::Window;
+use super::super::path_stats::Window;
 
-/// A part of the story.
+/// A part of the scenario.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Phase {
     /// As it stands in the table.
@@ -291,7 +291,7 @@ const WITHOUT_NATS: &[Phase] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::tally::Served;
+    use super::super::super::path_stats::Served;
     use super::*;
 
     fn phase(name: &str) -> Phase {
@@ -348,10 +348,10 @@ mod tests {
 
     #[test]
     fn a_phase_needs_less_than_its_part_and_all_parts_are_less_than_the_recording() {
-        for story in all() {
-            assert!(story.iter().map(|phase| phase.part).sum::<usize>() <= 1000);
+        for phases in all() {
+            assert!(phases.iter().map(|phase| phase.part).sum::<usize>() <= 1000);
             for (phase, (needed, _)) in
-                story.iter().flat_map(|phase| phase.shows.iter().map(move |shows| (phase, shows)))
+                phases.iter().flat_map(|phase| phase.shows.iter().map(move |shows| (phase, shows)))
             {
                 // Nine of ten operations are events.
                 assert!(usize::try_from(*needed).expect("small") * 5 / 4 < phase.part, "{}", phase.name);

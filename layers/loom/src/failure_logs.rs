@@ -1,13 +1,13 @@
 //! The failures that a log still has to sum up.
 
-#[path = "../../src/logging/troubles.rs"]
+#[path = "../../src/logging/failure_logs.rs"]
 mod flag;
 
 mod sync {
     pub(super) use loom::sync::atomic::{AtomicBool, Ordering};
 }
 
-/// As `troubles` knows it: every failure is counted only, and has stopped when it is looked for.
+/// As `failure_logs` knows it: every failure is counted only, and has stopped when it is looked for.
 mod rate_limit {
     use loom::sync::{
         Mutex,
@@ -37,7 +37,7 @@ mod rate_limit {
             self
         }
 
-        pub(super) fn again_with(&self, _: &dyn Display) -> Option<Suppressed> {
+        pub(super) fn record_with(&self, _: &dyn Display) -> Option<Suppressed> {
             let mut unsaid = self.unsaid.lock().expect("no thread has panicked");
             *unsaid += 1;
             self.going_on.store(true, Relaxed);
@@ -48,11 +48,11 @@ mod rate_limit {
             self.going_on.load(Relaxed)
         }
 
-        pub(super) fn over(&self) -> Option<Summary> {
+        pub(super) fn recovered(&self) -> Option<Summary> {
             if self.is_going_on() { self.end(self.unsaid.try_lock().ok()?) } else { None }
         }
 
-        pub(super) fn finish(&self) -> Option<Summary> {
+        pub(super) fn flush(&self) -> Option<Summary> {
             self.end(self.unsaid.lock().expect("no thread has panicked"))
         }
 
@@ -64,7 +64,7 @@ mod rate_limit {
 }
 
 mod tests {
-    use super::flag::Troubles;
+    use super::flag::FailureLogs;
     use crate::preempted;
     use std::{
         sync::atomic::{AtomicUsize, Ordering::SeqCst},
@@ -72,46 +72,46 @@ mod tests {
     };
 
     struct Log {
-        troubles: Troubles<2>,
+        failures: FailureLogs<2>,
         /// How many failures were told of. Not a part of the model.
         told: AtomicUsize,
     }
 
     impl Log {
         fn new() -> Self {
-            Self { troubles: Troubles::every(Duration::ZERO), told: AtomicUsize::new(0) }
+            Self { failures: FailureLogs::every(Duration::ZERO), told: AtomicUsize::new(0) }
         }
 
         fn fails(&self) {
-            assert!(self.troubles.again(0, &"why").is_none());
+            assert!(self.failures.record(0, &"why").is_none());
         }
 
         fn fails_otherwise(&self) {
-            assert!(self.troubles.again(1, &"why").is_none());
+            assert!(self.failures.record(1, &"why").is_none());
         }
 
         fn looks(&self) {
-            self.troubles.look(|_, past| {
+            self.failures.look(|_, past| {
                 self.told.fetch_add(past.unsaid, SeqCst);
             });
         }
     }
 
-    /// Whoever looks when all is over finds what nobody has told of.
+    /// A look when all is over reports what no other look has reported.
     fn nothing_is_untold(log: &Log, failures: usize) {
         log.looks();
         assert_eq!(log.told.load(SeqCst), failures);
-        log.troubles.finish(|_, past| assert_eq!(past.unsaid, 0));
+        log.failures.flush(|_, past| assert_eq!(past.unsaid, 0));
     }
 
     #[test]
     fn a_failure_beside_one_who_looks_is_told_of_by_the_next() {
-        let troubled = || {
+        let failing = || {
             let log = Log::new();
             log.fails();
             log
         };
-        preempted(2, troubled, &[Log::fails, Log::looks, Log::looks], |log| nothing_is_untold(log, 2));
+        preempted(2, failing, &[Log::fails, Log::looks, Log::looks], |log| nothing_is_untold(log, 2));
     }
 
     #[test]

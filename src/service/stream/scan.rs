@@ -70,7 +70,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
     }
 
     /// Walks the stream, applies what can be read and sets the rest aside, until nothing of that kind comes any more.
-    pub(super) async fn walk(&mut self, work: &mut Work) -> Ended {
+    pub(super) async fn scan(&mut self, work: &mut Work) -> Ended {
         work.unread = Some(Instant::now());
         self.give_back(work.alone.drain(..).collect()).await;
         self.shared.progress.walks(true);
@@ -178,7 +178,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
         let new = loop {
             match shared.db.dead_letter(letter.clone(), true).await {
                 Ok(new) => break new,
-                Err(e) => shared.troubles.unburied(name, &e),
+                Err(e) => shared.troubles.dead_letter_failed(name, &e),
             }
             if !handle::wait(&self.stop, &mut pause).await {
                 return false;

@@ -25,7 +25,7 @@ pub(super) struct PathStats {
 struct State {
     rows: Vec<Counts>,
     /// Since it was last taken.
-    stretch: Window,
+    window: Window,
 }
 
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ pub(super) struct Served {
     pub(super) slowest_us: u64,
 }
 
-/// What has ended in a stretch of time.
+/// What has ended in a window of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Window {
     /// What needs an acknowledgement.
@@ -113,20 +113,20 @@ impl Default for PathStats {
         // An auto-sizing histogram of two digits cannot fail to be made; an empty one would only lose percentiles.
         let took = Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"));
         let rows = vec![Counts { served: Served::default(), took }; Op::SPECS.len()];
-        Self { state: Arc::new(Mutex::new(State { rows, stretch: Window::default() })) }
+        Self { state: Arc::new(Mutex::new(State { rows, window: Window::default() })) }
     }
 }
 
 impl PathStats {
     /// The same stack, counted.
     pub(super) fn over(&self, stack: BoxedStack<Op>) -> BoxedStack<Op> {
-        let tally = self.clone();
+        let stats = self.clone();
         BoxCloneSyncService::new(service_fn(move |request: Request| {
-            let (stack, tally) = (stack.clone(), tally.clone());
+            let (stack, stats) = (stack.clone(), stats.clone());
             async move {
                 let (index, start) = (request.op.index(), Instant::now());
                 let result = stack.oneshot(request).await;
-                tally.record(index, result.as_ref().map(|reply| reply.via), start.elapsed());
+                stats.record(index, result.as_ref().map(|reply| reply.via), start.elapsed());
                 result
             }
         }))
@@ -135,20 +135,20 @@ impl PathStats {
     fn record(&self, index: usize, via: Result<Via, &Error>, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let mut state = self.state.lock();
-        let State { rows, stretch } = &mut *state;
+        let State { rows, window } = &mut *state;
         let (Some(counts), Some(spec)) = (rows.get_mut(index), Op::SPECS.get(index)) else { return };
         counts.served.add(via, micros);
         // It grows as it must: an operation takes hours at most.
         let _ = counts.took.record(micros);
         match spec.kind {
-            Kind::Event => stretch.events.add(via, micros),
-            Kind::Call | Kind::Query => stretch.requests.add(via, micros),
+            Kind::Event => window.events.add(via, micros),
+            Kind::Call | Kind::Query => window.requests.add(via, micros),
         }
     }
 
     /// What has ended since this was last asked.
-    pub(super) fn stretch(&self) -> Window {
-        std::mem::take(&mut self.state.lock().stretch)
+    pub(super) fn window(&self) -> Window {
+        std::mem::take(&mut self.state.lock().window)
     }
 
     /// One row for each operation that was sent.
