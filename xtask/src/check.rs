@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::{Steps, cargo};
-use crate::{irc, postgres, server};
+use crate::{browser, irc, postgres, server};
 
 /// The features of the package `eitherway` that must each build alone.
 const FEATURES: [&str; 4] = ["nats", "sqlite", "postgres", "axum"];
@@ -133,7 +133,7 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 command.args(["test", "--workspace", "--all-features"]).args(&plan.cargo_test);
                 command.env(server::VARIABLE, server);
                 command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
-                command.envs(irc::for_tests(paths));
+                command.envs(irc::for_tests(paths)).envs(browser::for_tests(paths));
                 steps.run("tests", command, "the first failing test is named above");
             }
             (Part::Demo, Some(server)) => {

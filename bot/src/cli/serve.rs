@@ -62,7 +62,7 @@ async fn one(
         }
     }
     let db = database.open().await?;
-    endpoints.database(&db);
+    endpoints.database(&db, place);
     let served = service::serve(nats, db.clone(), options, || {}, shutdown.cancelled()).await;
     db.close().await;
     Ok(served?)

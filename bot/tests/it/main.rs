@@ -16,6 +16,7 @@ mod irc;
 mod namespaces;
 mod outages;
 mod outbox;
+mod page;
 mod postgres;
 mod postgres_namespaces;
 mod postgres_operator;
@@ -26,4 +27,5 @@ mod schedules;
 mod soak;
 #[path = "../support/mod.rs"]
 mod support;
+mod top;
 mod two_processes;

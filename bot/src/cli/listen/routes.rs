@@ -24,6 +24,7 @@ use eitherway::clock;
 const LOOKED: Duration = Duration::from_secs(10);
 
 const INDEX: &str = "\
+/             the page, for a browser
 /livez        200 while this process works, 503 if it hangs and should be started again
 /readyz       200 while it can do its work, else 503; what is wrong, and since when
 /metrics      counters and states, for Prometheus
@@ -45,7 +46,6 @@ impl Told {
 
 pub(super) fn router(told: Told) -> Router {
     Router::new()
-        .route("/", get(|| async { plain(StatusCode::OK, INDEX.to_owned()) }))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -60,6 +60,11 @@ pub(super) fn router(told: Told) -> Router {
             refused
         })
         .with_state(told)
+}
+
+/// What there is.
+pub(super) fn index() -> Response {
+    plain(StatusCode::OK, INDEX.to_owned())
 }
 
 async fn livez(State(told): State<Told>) -> Response {

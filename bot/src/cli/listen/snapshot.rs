@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::board::Board;
 use super::checks::Check;
 use eitherway::Health;
 use eitherway::outbox::Counts;
 use eitherway::service::{Notice, OperationCounts, ServiceStatus};
-use eitherway::sql::WriterStatus;
+use eitherway::sql::{LetterGroup, WriterStatus};
 
 /// All that is told.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +36,8 @@ pub(super) struct Snapshot {
     /// The paths of the bot, if this process is one.
     pub(super) paths: Option<Paths>,
     pub(super) bot: Option<Bot>,
+    /// The same in words, for people.
+    pub(super) board: Board,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -59,6 +62,8 @@ pub(super) struct Database {
     pub(super) concerns: Vec<String>,
     #[serde(flatten)]
     pub(super) seldom: Seldom,
+    /// Its dead letters by what they have in common.
+    pub(super) letters: Vec<LetterGroup>,
 }
 
 /// What is looked at less often, because it costs a read.
