@@ -70,18 +70,18 @@ impl Endpoints {
         shutdown: &CancellationToken,
     ) -> Result<Self, Failure> {
         let Some(address) = args.address()? else { return Ok(Self(None)) };
-        let socket = Socket::bind(address).await;
-        let socket = socket.map_err(|why| Failure::new(Exit::Usage, format!("--listen {address}: {why}")))?;
         let who = match (address, args.token()?) {
             (Address::Unix(_), _) => Who::OfSocket,
             (Address::Tcp(_), Some(file)) => Who::WithToken(file),
             (Address::Tcp(_), None) => Who::Nobody,
         };
+        let socket = Socket::bind(address).await;
+        let socket = socket.map_err(|why| Failure::new(Exit::Usage, format!("--listen {address}: {why}")))?;
         let access =
             Access::new(who).map_err(|why| Failure::new(Exit::Failed, format!("--listen: {why}")))?;
         let recorded = Recorded::begin()?;
         let shown = socket.shown();
-        tracing::info!("endpoints at {shown}: /livez, /readyz, /metrics, /status.json");
+        tracing::info!("endpoints at {shown}: /livez, /readyz, /metrics, /status.json, and a page at /");
         if address.is_public() {
             tracing::warn!("other machines can read the endpoints at {shown}: whoever reaches them may");
         }
@@ -90,8 +90,8 @@ impl Endpoints {
         let (told, now) = watch::channel(Arc::new(sampler.look().await));
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let done = Done::new(Arc::clone(&sources));
-        let router =
-            routes::router(Told { now: now.clone(), recorded }).merge(page::router(now, access, done));
+        let page = page::router(now.clone(), access, done);
+        let router = routes::router(Told { now, recorded }, page);
         tasks.spawn(sampler.run(told, stop.clone()));
         tasks.spawn(server::serve(socket, router, stop.clone()));
         Ok(Self(Some(Running { sources, stop, tasks })))

@@ -44,12 +44,15 @@ impl Told {
     }
 }
 
-pub(super) fn router(told: Told) -> Router {
+/// All of them: these, and those of the page.
+pub(super) fn router(told: Told, page: Router) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/status.json", get(status))
+        .with_state(told)
+        .merge(page)
         .fallback(|| async {
             plain(StatusCode::NOT_FOUND, format!("There is no such page. There are:\n{INDEX}"))
         })
@@ -59,7 +62,6 @@ pub(super) fn router(told: Told) -> Router {
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             refused
         })
-        .with_state(told)
 }
 
 /// What there is.
