@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, HeaderMap, Message, Subscriber};
+use async_nats::{Client, HeaderMap, Message, RequestError, Subscriber};
 use bytes::Bytes;
 use eitherway::__private::wire;
 use eitherway::Operation;
@@ -86,16 +86,28 @@ impl Peer {
 
     /// The same with headers.
     pub async fn request_with(&self, subject: &str, headers: HeaderMap, payload: impl Into<Bytes>) -> Said {
+        self.try_request_with(subject, headers, payload).await.unwrap_or_else(|e| panic!("{subject}: {e}"))
+    }
+
+    /// The same, while it may be that no service answers, or no leader of a stream.
+    ///
+    /// # Errors
+    /// None answers: there is none, or none does within the limit.
+    pub async fn try_request_with(
+        &self,
+        subject: &str,
+        headers: HeaderMap,
+        payload: impl Into<Bytes>,
+    ) -> Result<Said, RequestError> {
         let answer = if headers.is_empty() {
-            self.client.request(subject.to_owned(), payload.into()).await
+            self.client.request(subject.to_owned(), payload.into()).await?
         } else {
-            self.client.request_with_headers(subject.to_owned(), headers, payload.into()).await
+            self.client.request_with_headers(subject.to_owned(), headers, payload.into()).await?
         };
-        let answer = answer.unwrap_or_else(|e| panic!("{subject}: {e}"));
-        Said {
+        Ok(Said {
             body: String::from_utf8(answer.payload.to_vec()).unwrap(),
             headers: answer.headers.unwrap_or_default(),
-        }
+        })
     }
 
     /// Hears everything on `subject`, and answers nothing.

@@ -107,6 +107,7 @@ Examples:
   cargo xtask demo
   cargo xtask demo --fast
   cargo xtask demo --postgres
+  cargo xtask demo --irc
   cargo xtask demo --no-nats
 ";
 

@@ -50,6 +50,12 @@ pub(crate) fn for_tests(paths: &Paths) -> Vec<(&'static str, PathBuf)> {
     SERVERS.iter().filter_map(found).collect()
 }
 
+/// The variable that names ngircd, for the demo.
+pub(crate) fn ngircd(paths: &Paths) -> Result<(&'static str, PathBuf), Failure> {
+    let [ngircd, _] = &SERVERS;
+    Ok((ngircd.variable, ngircd.find_or_fetch(paths).map_err(Failure::new)?))
+}
+
 impl Server {
     /// The one that the variable names, else the one in `PATH`, else the one in the target directory, which is fetched once.
     fn find_or_fetch(&self, paths: &Paths) -> Result<PathBuf, String> {

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
-use crate::postgres;
 use crate::run::{become_program, cargo, step};
 use crate::server;
+use crate::{irc, postgres};
 
 /// Builds `rosey`, then becomes `rosey demo`.
 pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
@@ -27,6 +27,9 @@ pub(crate) fn demo(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> 
     }
     if given("--postgres") && !given("--postgres-bin") {
         run.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
+    }
+    if given("--irc") && !given("--ngircd") {
+        run.envs([irc::ngircd(paths)?]);
     }
     run.args(args);
     become_program(run, "is Rust installed as rustup.rs says?")

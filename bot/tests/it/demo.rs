@@ -126,6 +126,21 @@ fn without_nats_the_outbox_bridges_a_locked_database_and_the_table_says_so() {
 }
 
 #[test]
+fn in_a_channel_of_irc_every_line_is_kept_once_and_the_bot_answers_while_nats_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let Ran { code, out, err: told } = Ran::of(demo(dir.path()).args(["--irc", "--json"]));
+    let json: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}\n{told}"));
+    assert_eq!(code, Some(0), "{told}\n{json:#}");
+    assert_eq!(json, serde_json::json!({"lines": 9, "lost": 0, "doubled": 0, "mismatches": 0}), "{told}");
+    let (_, killed) = told.split_once("nats-server is killed").unwrap();
+    let (killed, _) = killed.split_once("nats-server is back").unwrap();
+    for answer in ["bob: alice is here", "bob: kept as #1", "carol: bob said"] {
+        assert!(killed.contains(answer), "{told}");
+    }
+    assert_eq!(dir.path().read_dir().unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
 fn the_help_and_the_readme_say_the_same_of_fast() {
     let Ran { code, out: help, .. } = Ran::of(rosey(Path::new(".")).args(["demo", "-h"]));
     assert_eq!(code, Some(0));
@@ -141,6 +156,11 @@ fn a_demo_that_cannot_be_played_says_what_to_do() {
     let Ran { code, err: told, .. } = Ran::of(demo(dir.path()).env_remove("NATS_SERVER_BIN").env("PATH", ""));
     assert_eq!(code, Some(2), "{told}");
     assert!(told.contains("--nats-server") && told.contains("--no-nats"), "{told}");
+    let Ran { code, err: told, .. } = Ran::of(
+        demo(dir.path()).env_remove("NGIRCD_BIN").env("PATH", "").args(["--irc", "--ngircd", "none"]),
+    );
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("--ngircd") && told.contains("cargo xtask demo --irc"), "{told}");
     let Ran { code, err: told, .. } =
         Ran::of(demo_of(Path::new("nowhere.jsonl"), dir.path()).arg("--no-nats"));
     assert_eq!(code, Some(2), "{told}");

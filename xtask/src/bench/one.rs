@@ -52,10 +52,11 @@ impl<'a> Bench<'a> {
         env.collect::<String>() + &shown(&typed)
     }
 
-    /// Cargo's command, without arguments for the bench.
+    /// Cargo's command, without arguments for the bench. The whole workspace is selected, because Cargo otherwise chooses
+    /// other features of dependencies for each package, and compiles them again.
     pub(super) fn cargo(&self, paths: &Paths) -> Result<Command, Failure> {
         let mut command = cargo(paths);
-        command.args(["bench", "--package", self.package, "--all-features", "--bench", self.name]);
+        command.args(["bench", "--workspace", "--all-features", "--bench", self.name]);
         command.envs(self.env.iter().copied());
         if self.package == BOT {
             command.env(server::VARIABLE, server::find_or_fetch(paths)?);

@@ -10,7 +10,7 @@ use super::page;
 use super::record::{self, Run};
 use crate::failure::Failure;
 use crate::paths::Paths;
-use crate::run::step;
+use crate::run::{cargo, step};
 
 /// The most load of a machine that is quiet.
 const QUIET: f64 = 0.5;
@@ -130,11 +130,10 @@ fn sit(paths: &Paths, options: &Options<'_>) -> Result<PathBuf, Failure> {
     quiet(record::load(), options.busy)?;
     let benches = ITEMS.iter().map(|item| bench(paths, item, options.quick));
     let benches: Vec<Bench<'_>> = benches.collect::<Result<_, _>>()?;
-    for bench in &benches {
-        let mut build = bench.cargo(paths)?;
-        build.arg("--no-run");
-        step(build, "the compiler's message is above")?;
-    }
+    let mut build = cargo(paths);
+    build.args(["bench", "--workspace", "--all-features", "--no-run"]);
+    build.args(benches.iter().flat_map(|bench| ["--bench", bench.name]));
+    step(build, "the compiler's message is above")?;
     if !options.busy {
         settle();
     }

@@ -169,6 +169,13 @@ pub(in crate::cli) struct DemoArgs {
     /// The directory of PostgreSQL's programs [default: those in PATH]
     #[arg(long, env = "POSTGRES_BIN", value_name = "DIR")]
     pub(in crate::cli) postgres_bin: Option<PathBuf>,
+    /// Be in a channel of an IRC server on this machine, for you to come; if nobody does within 20 s (with --fast: at once),
+    /// guests play a scene
+    #[arg(long, conflicts_with_all = ["postgres", "session"])]
+    pub(in crate::cli) irc: bool,
+    /// The ngircd to start [default: the one in PATH or /usr/sbin]
+    #[arg(long, env = "NGIRCD_BIN", value_name = "PATH")]
+    pub(in crate::cli) ngircd: Option<PathBuf>,
     /// Play the recording four times as fast, about 15 s in all
     #[arg(long)]
     pub(in crate::cli) fast: bool,

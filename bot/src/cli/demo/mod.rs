@@ -4,6 +4,7 @@ mod database;
 mod effects;
 mod expected;
 mod feed;
+mod irc;
 mod lock;
 mod outcome;
 mod process;
@@ -49,13 +50,17 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
         Some(dir) => std::fs::create_dir_all(dir).and_then(|()| dir.canonicalize()).map_err(failed)?,
         None => temporary.path().to_owned(),
     };
-    let played = tokio::select! {
-        // First: a terminal tells the bot to stop as well, and that is no end of the story.
-        biased;
-        () = shutdown.cancelled() => {
-            return Err(Failure::new(Exit::Failed, "the demo was stopped; its processes are ended"));
+    let played = if args.irc {
+        irc::play(&args, dir.clone(), &shutdown).await
+    } else {
+        tokio::select! {
+            // First: a terminal tells the bot to stop as well, and that is no end of the story.
+            biased;
+            () = shutdown.cancelled() => {
+                return Err(Failure::new(Exit::Failed, "the demo was stopped; its processes are ended"));
+            }
+            played = play(&args, dir.clone()) => played,
         }
-        played = play(&args, dir.clone()) => played,
     };
     let failed = match &played {
         Ok((exit, ..)) => *exit != Exit::Ok,
@@ -84,14 +89,7 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let database = database(args, &dir)?;
     let story = story::of(server.is_some(), database.is_server());
     let mut stage = Env::new(dir, database, server);
-    for file in
-        [stage::DATABASE, database::SERVER_FILES, stage::OUTBOX, stage::TIMELINE].map(|name| stage.file(name))
-    {
-        if file.exists() {
-            let why = format!("{} is there already; the demo wants a directory without it", file.display());
-            return Err(Failure::new(Exit::Usage, why));
-        }
-    }
+    stage.is_new()?;
     // With what breaks, and the look at the database: this much in all.
     let (seconds, about) = if args.fast { (SECONDS / FASTER, 15) } else { (SECONDS, 40) };
     console::say(format!(

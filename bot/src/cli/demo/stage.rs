@@ -9,7 +9,7 @@ use tokio::process::Command;
 use super::super::args::{DatabaseArgs, HedgeAfter, NatsArgs, PathArgs};
 use super::super::exit::{Exit, Failure};
 use super::super::files;
-use super::database::Database;
+use super::database::{self, Database};
 use super::process::{Process, Server};
 use super::story::{self, Fault};
 use crate::op::Op;
@@ -55,6 +55,14 @@ impl Env {
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// Fails if its files are there already.
+    pub(super) fn is_new(&self) -> Result<(), Failure> {
+        let files = [DATABASE, database::SERVER_FILES, OUTBOX, TIMELINE].map(|name| self.file(name));
+        let Some(file) = files.iter().find(|file| file.exists()) else { return Ok(()) };
+        let why = format!("{} is there already; the demo wants a directory without it", file.display());
+        Err(Failure::new(Exit::Usage, why))
     }
 
     /// Starts the database's server, and nats-server and service, if the demo has them.
@@ -174,6 +182,17 @@ impl Env {
         let said = files::begin(&self.file(SAID), files::PRIVATE).map_err(failed)?;
         command.stdin(Stdio::piped()).stdout(said);
         Process::start("bot", &mut command, &self.dir)
+    }
+
+    /// Starts the bot in a room of a network, where it answers.
+    pub(super) fn bot_in(&self, chat: &str) -> Result<Process, Failure> {
+        let mut command = self.rosey()?;
+        command.args(["bot", "--chat", chat, "--database-url", &self.database(), "--outbox", OUTBOX]);
+        match &self.server {
+            Some(server) => command.args(["--nats-url", &server.url()]),
+            None => command.arg("--no-nats"),
+        };
+        Process::start("bot", command.stdin(Stdio::null()).stdout(Stdio::null()), &self.dir)
     }
 
     async fn start_server(&mut self) -> Result<(), Failure> {

@@ -100,8 +100,7 @@ impl fmt::Display for Tally {
             "fault", "drawn", "felt", "schedules"
         )?;
         for (name, Drawn { times, felt, schedules, slowest }) in &sum.faults {
-            let [alone, others] =
-                slowest.map(|kinds| kinds.map(|took| format!("{:>5}", took.as_millis())).join(""));
+            let [alone, others] = slowest.map(|kinds| kinds.map(shown).join(""));
             writeln!(f, "{name:<20} {times:>6} {felt:>6} {schedules:>10}  {alone} ;{others} ms")?;
         }
         let faults: u32 = sum.faults.values().map(|drawn| drawn.times).sum();
@@ -113,4 +112,9 @@ impl fmt::Display for Tally {
         writeln!(f, "|---|---|---|---|---|---|---|---|---|")?;
         write!(f, "| {} | {faults} | {} |", sum.schedules, sum.verdict.row())
     }
+}
+
+/// The milliseconds of an operation; none, if none met the fault or it was not timed.
+fn shown(took: Duration) -> String {
+    if took.is_zero() { "    –".to_owned() } else { format!("{:>5}", took.as_millis()) }
 }
