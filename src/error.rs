@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn an_error_is_small_enough_to_be_returned() {
-        // From 128 bytes on, clippy asks everybody who returns one to box it.
+        // From 128 bytes on, clippy asks every function that returns one to box it.
         assert!(size_of::<Error<()>>() < 128, "{}", size_of::<Error<()>>());
     }
 }

@@ -159,9 +159,9 @@ mod tests {
 
     #[test]
     fn an_id_made_of_parts_knows_where_each_ends() {
-        let id = OpId::of_parts(&["irc", "msg-1", "message_log"]);
-        assert_eq!(id, OpId::of_parts(&["irc", "msg-1", "message_log"]));
-        assert_ne!(id, OpId::of_parts(&["irc", "msg-1message_log", ""]));
+        let id = OpId::of_parts(&["irc", "msg-1", "note_taken"]);
+        assert_eq!(id, OpId::of_parts(&["irc", "msg-1", "note_taken"]));
+        assert_ne!(id, OpId::of_parts(&["irc", "msg-1note_taken", ""]));
         assert_ne!(OpId::of_parts(&["ab", "c"]), OpId::of_parts(&["a", "bc"]));
         assert_eq!(OpId::parse(&id.to_string()).expect("an id"), id);
     }

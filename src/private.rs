@@ -16,6 +16,12 @@ pub mod address {
     pub use crate::nats::address::{bare, login};
 }
 
+/// A connection for a look at a server.
+#[cfg(feature = "nats")]
+pub mod connecting {
+    pub use crate::nats::connect::once;
+}
+
 /// Bundles of operations.
 #[cfg(feature = "nats")]
 pub mod bundle {

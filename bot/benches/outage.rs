@@ -35,7 +35,7 @@ mod world;
 use std::path::Path;
 use std::time::Duration;
 
-use naive::Way;
+use naive::NaiveClient;
 use run::{Plan, Run};
 use verdict::Verdict;
 use world::Fault;
@@ -85,7 +85,7 @@ async fn main() {
         stream.push(run::ours(plan, true, &STREAM).await);
     }
     let mut beside = Vec::new();
-    for way in [Way::Forget, Way::Ask] {
+    for way in [NaiveClient::Forget, NaiveClient::Ask] {
         beside.push((way, run::naive(plan, way, &CORE).await));
     }
     let sides = [("", &CORE[..], &core), (", JetStream", &STREAM[..], &stream)];

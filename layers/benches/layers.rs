@@ -17,7 +17,8 @@ use eitherway_layers::{
     BreakerLayer, FallbackExt, HedgeExt, KeyedBreakerLayer, LogLayer, MetricsLayer, PathChangeLogLayer,
     TimeoutLayer, breaker,
 };
-use tower::{Layer, ServiceBuilder};
+use std::fmt::Debug;
+use tower::{Layer, Service, ServiceBuilder};
 use tower_resilience_circuitbreaker::{CircuitBreakerError, CircuitBreakerLayer};
 
 use drive::{measure, measure_one, measure_two, once};
@@ -61,28 +62,43 @@ fn pending(c: &mut Criterion) {
     group.finish();
 }
 
+/// A layer, of which the state that its services share is leaked or counted.
+fn kept<L>(layer: L, leaked: bool, leak: fn(L) -> L) -> L {
+    if leaked { leak(layer) } else { layer }
+}
+
+/// The standard stack, with these metrics of a path.
+fn standard(
+    metrics: fn(&'static str) -> MetricsLayer,
+    leaked: bool,
+) -> impl Service<Req, Error: Debug> + Clone + Send + Sync {
+    let log = |log: LogLayer| kept(log, leaked, LogLayer::leak);
+    let metrics = |path| kept(metrics(path), leaked, MetricsLayer::leak);
+    let timeout = TimeoutLayer::new(LIMIT);
+    let second = ServiceBuilder::new()
+        .layer(log(LogLayer::new("[DB]")))
+        .layer(metrics("db"))
+        .layer(timeout)
+        .service(works());
+    let first = ServiceBuilder::new()
+        .layer(log(LogLayer::new("[NATS]")))
+        .layer(metrics("nats"))
+        .layer(kept(BreakerLayer::default(), leaked, BreakerLayer::leak))
+        .layer(timeout)
+        .service(works());
+    ServiceBuilder::new()
+        .layer(kept(PathChangeLogLayer::new(), leaked, PathChangeLogLayer::leak))
+        .layer(log(LogLayer::new("[TOTAL]").last()))
+        .layer(metrics("total").share_clock())
+        .service(first.fallback_to(second))
+}
+
 /// The complete standard stack without a subscriber or recorder. Runs before a subscriber is installed.
 fn silent(c: &mut Criterion) {
     let mut group = c.benchmark_group("silent");
     measure(&mut group, "bare", works());
-    let timeout = TimeoutLayer::new(LIMIT);
-    let second = ServiceBuilder::new()
-        .layer(LogLayer::new("[DB]"))
-        .layer(MetricsLayer::disabled())
-        .layer(timeout)
-        .service(works());
-    let first = ServiceBuilder::new()
-        .layer(LogLayer::new("[NATS]"))
-        .layer(MetricsLayer::disabled())
-        .layer(BreakerLayer::default())
-        .layer(timeout)
-        .service(works());
-    let stack = ServiceBuilder::new()
-        .layer(PathChangeLogLayer::new())
-        .layer(LogLayer::new("[TOTAL]").last())
-        .layer(MetricsLayer::disabled())
-        .service(first.fallback_to(second));
-    measure(&mut group, "standard stack", stack);
+    measure(&mut group, "standard stack", standard(|_| MetricsLayer::disabled(), false));
+    measure(&mut group, "standard stack, leaked", standard(|_| MetricsLayer::disabled(), true));
     group.finish();
 }
 
@@ -112,6 +128,7 @@ fn cumulative(c: &mut Criterion) {
     let stack = LogLayer::new("[TOTAL]").last().layer(stack);
     measure(&mut group, "7 log of all", stack.clone());
     measure(&mut group, "8 switch, the standard stack", PathChangeLogLayer::new().layer(stack));
+    measure(&mut group, "9 the standard stack, leaked", standard(MetricsLayer::new, true));
 
     let peers = tower::timeout::TimeoutLayer::new(LIMIT).layer(works());
     let peers = tower::util::MapErr::new(peers, |_: tower::BoxError| Error::Down);

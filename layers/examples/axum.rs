@@ -1,60 +1,59 @@
-//! A shop's prices over HTTP with every layer on the router: a handler that hangs, and yesterday's price instead.
+//! Prices over HTTP with every layer on the router. The first source hangs, then the second does, too.
 //! Run by `cargo run --package eitherway-layers --example axum`.
 #![allow(clippy::print_stdout)]
 
-use std::convert::Infallible;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::error_handling::HandleErrorLayer;
-use axum::http::{Method, StatusCode};
-use axum::{Router, extract::Request, response::IntoResponse, routing::get};
-use eitherway_layers::fallback::{ByClass, Idempotency, IdempotencyRule};
-use eitherway_layers::{BreakerLayer, FallbackError, FallbackLayer, LogLayer, TimeoutLayer, breaker::Config};
-use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+use axum::http::{Request, Response, StatusCode, Uri, header::AGE};
+use axum::{Router, routing::get};
+use eitherway_layers::{fallback::ByClass, hedge::Config, hedge::Pace, *};
+use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
 
-static CALLS: AtomicUsize = AtomicUsize::new(0);
+type Page = Response<String>;
 
-/// Repeats a `GET`, which has no body; other requests of axum cannot be copied.
-#[derive(Clone)]
-struct Gets;
-
-impl IdempotencyRule<Request> for Gets {
-    fn repeat(&self, request: &Request) -> Idempotency {
-        if request.method() == Method::GET { Idempotency::Always } else { Idempotency::Never }
-    }
-    fn copy(&self, request: &mut Request) -> Option<Request> {
-        Request::get(request.uri().clone()).body(Body::empty()).ok()
-    }
-}
-
-/// The second and third calls are never answered.
-async fn price() -> &'static str {
-    match CALLS.fetch_add(1, Relaxed) {
-        1 | 2 => std::future::pending().await,
-        _ => "300 cents (today)",
-    }
+/// Reads a page to its end, where the layers around it see whether that works.
+async fn whole(page: Response<Body>) -> Result<Page, BoxError> {
+    let (head, body) = page.into_parts();
+    Ok(Response::from_parts(head, String::from_utf8(to_bytes(body, 10_000).await?.into())?))
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let yesterday = service_fn(async |_| Ok::<_, Infallible>("280 cents (yesterday)".into_response()));
-    let failed =
-        async |error: FallbackError<BoxError, Infallible>| (StatusCode::BAD_GATEWAY, error.to_string());
+    let limit = TimeoutLayer::new(Duration::from_millis(100));
+    let chaos = [1, 2].map(|seed| ChaosLayer::new(seed, || BoxError::from("down")).hang(1.0));
+    let (names, name): (&[_], fn(&Uri) -> usize) = (&["price"], |_| 0);
+    let key = |uri: &Uri| Some(uri.to_string());
+    let bytes = |key: &String, page: &Page| 2 * key.len() + page.body().len();
+    let mark = |page: &mut Page, age: Duration| drop(page.headers_mut().insert(AGE, age.as_secs().into()));
+    let source = |page: &Page| if page.body() == "300 cents" { "[FIRST]" } else { "[SECOND]" };
+    let second = service_fn(async |_: Uri| Ok::<_, BoxError>(Page::new("310 cents".to_owned())));
+    let second = BulkheadLayer::new(8).layer(limit.layer(chaos[1].layer(second)));
+    let pace = Pace::new(Config::new().after(Duration::from_millis(20)));
     let layers = ServiceBuilder::new()
-        .layer(HandleErrorLayer::new(failed))
-        .layer(LogLayer::new("[SHOP]").last().label_by(&["price"], |_: &Request| 0))
-        .layer(FallbackLayer::new(yesterday, ByClass::new().repeat(Gets)))
-        .layer(BreakerLayer::new(Config::new().consecutive_failures(2)))
-        .layer(TimeoutLayer::new(Duration::from_millis(50)))
-        .map_err(|error: Infallible| BoxError::from(error));
-    let app = Router::new().route("/price", get(price)).layer(layers);
+        .layer(HandleErrorLayer::new(async |error: BoxError| (StatusCode::BAD_GATEWAY, error.to_string())))
+        .map_request(|request: Request<Body>| request.uri().clone())
+        .layer(MetricsLayer::new("shop").label_by(names, name))
+        .layer(LogLayer::new("[SHOP]").last().label_by(names, name))
+        .layer(StaleLayer::<_, String, Page>::new((key, bytes, mark)))
+        .layer(PathChangeLogLayer::new().served_by(source))
+        .map_err(FallbackError::boxed)
+        .layer(HedgeLayer::new(second, ByClass::new(), pace))
+        .layer(LogLayer::new("[FIRST]").label_by(names, name))
+        .layer(BreakerLayer::default())
+        .layer(limit)
+        .layer(chaos[0].clone())
+        .and_then(whole)
+        .map_response(|page: Response<_>| page.map(Body::new))
+        .layer(BodyLayer::new(Duration::from_millis(50)))
+        .map_request(|uri: Uri| Request::get(uri).body(Body::empty()).expect("a valid request"));
+    let app = Router::new().route("/price", get(async || "300 cents")).layer(layers);
 
-    for when in ["all is well", "it hangs", "it hangs again", "it is left in peace"] {
-        let response = app.clone().oneshot(Request::get("/price").body(Body::empty())?).await?;
-        let (status, body) = (response.status(), to_bytes(response.into_body(), 100).await?);
-        println!("{when}: {status}: {}; calls: {}", String::from_utf8_lossy(&body), CALLS.load(Relaxed));
+    for (when, hang) in [("all is well", 0), ("the first hangs", 1), ("both hang", 2)] {
+        chaos.iter().enumerate().for_each(|(n, chaos)| chaos.set_active(n < hang));
+        let page = whole(app.clone().oneshot(Request::get("/price").body(Body::empty())?).await?).await?;
+        println!("{when}: {}: {}; stale: {}", page.status(), page.body(), page.headers().contains_key(AGE));
     }
     Ok(())
 }

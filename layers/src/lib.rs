@@ -68,6 +68,8 @@ mod clock;
 pub mod fallback;
 #[cfg(feature = "hedge")]
 pub mod hedge;
+#[cfg(any(feature = "breaker", feature = "log", feature = "metrics"))]
+mod held;
 mod label;
 #[cfg(feature = "log")]
 pub mod logging;

@@ -82,6 +82,12 @@ async fn a_success_through_the_whole_stack_allocates_nothing() {
 }
 
 #[tokio::test]
+async fn a_call_on_leaked_layers_allocates_nothing() {
+    let log = LogLayer::new("[NATS]").leak().layer(BreakerLayer::default().leak().layer(leaf(Ok(Via(0)))));
+    assert_eq!(allocations(PathChangeLogLayer::new().leak().layer(log), Via(0)), 0);
+}
+
+#[tokio::test]
 async fn an_open_circuit_and_the_reroute_allocate_nothing() {
     let (stack, breaker) = stack(Ok(Via(0)), Ok(Via(1)));
     breaker.handle().force_open();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event};
 use futures_util::future;
 use tokio::sync::mpsc;
 use tokio::time;
@@ -18,6 +18,7 @@ use super::connection::listen;
 use super::diagnosis::Diagnosis;
 use super::failure::{Failure, refuses_us};
 use super::health::Health;
+use super::identity::Identity;
 use super::inbox::Inbox;
 use super::names::Names;
 use super::ping_timeout::PingTimeout;
@@ -26,9 +27,6 @@ use super::reconnect::{Refusals, ShortConnections};
 use crate::namespace::{Namespace, NamespaceError};
 use crate::request::Head;
 use crate::setters::setters;
-
-/// How long reading the credentials may take.
-const CREDENTIALS: Duration = Duration::from_secs(5);
 
 /// How to connect to NATS: a builder.
 ///
@@ -42,7 +40,7 @@ const CREDENTIALS: Duration = Duration::from_secs(5);
 pub struct NatsOptions {
     pub(crate) url: String,
     pub(crate) name: String,
-    credentials: Option<PathBuf>,
+    pub(super) identity: Identity,
     pub(crate) namespace: Namespace,
     queue: usize,
     listed_only: bool,
@@ -59,7 +57,7 @@ impl fmt::Debug for NatsOptions {
         f.debug_struct("NatsOptions")
             .field("url", &redact(&self.url))
             .field("name", &self.name)
-            .field("credentials", &self.credentials)
+            .field("identity", &self.identity)
             .field("namespace", &self.namespace)
             .field("queue", &self.queue)
             .field("listed_only", &self.listed_only)
@@ -84,7 +82,7 @@ impl NatsOptions {
         Self {
             url: url.into(),
             name: "eitherway".to_owned(),
-            credentials: None,
+            identity: Identity::default(),
             namespace: Namespace::none(),
             queue: 8192,
             listed_only: false,
@@ -98,10 +96,8 @@ impl NatsOptions {
     }
 
     setters! {
-        /// The name under which the server lists this client. Default: `rosey`.
+        /// The name under which the server lists this client. Default: `eitherway`.
         name: impl Into<String>,
-        /// A credentials file, if the server wants one.
-        credentials: Option<PathBuf>,
         /// The namespace of the service. Default: none.
         namespace: Namespace,
         /// How many messages may wait for the connection to take them; more are refused. Default: 8192.
@@ -129,23 +125,25 @@ impl NatsOptions {
         past_tolerance: Duration,
     }
 
-    /// Connects with these options; reports what happens to `event`. Returns at once, connected or not.
-    pub(crate) async fn connect(
-        self,
-        event: impl Fn(Event) + Clone + Send + Sync + 'static,
-    ) -> Result<Client, ConnectError> {
-        let mut options = ConnectOptions::new();
-        if let Some(file) = &self.credentials {
-            let failed =
-                |why: &dyn fmt::Display| ConnectError(format!("credentials {}: {why}", file.display()));
-            // A pipe may have no other end.
-            options = match time::timeout(CREDENTIALS, options.credentials_file(file)).await {
-                Ok(read) => read.map_err(|e| failed(&e))?,
-                Err(_) => {
-                    return Err(failed(&format!("not read within {CREDENTIALS:?}; name an ordinary file")));
-                }
-            };
-        }
+    setters! {
+        in identity;
+        /// A credentials file (JWT and seed), if the server wants one. It excludes `nkey`.
+        credentials: Option<PathBuf>,
+        /// A file with the seed of the user's nkey (`SU…`), if the server wants one.
+        nkey: Option<PathBuf>,
+        /// A PEM file with the certificates by which servers are trusted, in place of those of the system. With it the
+        /// connection is encrypted, whatever the address says. It is read again for each connection.
+        root_certificates: Option<PathBuf>,
+        /// A PEM file with the certificate of this client, and those between it and its CA, if the server wants one. With it
+        /// the connection is encrypted. It is read again for each connection.
+        client_certificate: Option<PathBuf>,
+        /// A PEM file with the key of `client_certificate`. Default: the same file.
+        client_key: Option<PathBuf>,
+    }
+
+    /// What the client library is told of these options.
+    async fn prepared(&self) -> Result<ConnectOptions, ConnectError> {
+        let mut options = self.identity.apply(ConnectOptions::new()).await.map_err(ConnectError)?;
         if let Some(prefix) = &self.inbox_prefix {
             if !is_subject(prefix) {
                 return Err(ConnectError(format!(
@@ -157,20 +155,40 @@ impl NatsOptions {
         if self.listed_only {
             options = options.ignore_discovered_servers();
         }
-        let limit = (self.recognition / 2).max(Duration::from_secs(1));
-        let addresses: Vec<&str> = self.url.split(',').map(str::trim).collect();
-        let look = Diagnosis::new(&addresses, &self.name);
         // The client reads user and password of an address, and never sends them.
-        options = match addresses.iter().find_map(|address| login(address)) {
+        options = match self.addresses().find_map(login) {
             Some((user, Some(password))) => options.user_and_password(user, password),
             Some((token, None)) => options.token(token),
             None => options,
         };
+        Ok(options.name(&self.name))
+    }
+
+    fn diagnosis(&self) -> Arc<Diagnosis> {
+        Diagnosis::new(self.addresses().map(str::to_owned).collect(), &self.name, &self.identity)
+    }
+
+    fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.url.split(',').map(str::trim)
+    }
+
+    /// The addresses without user and password: what the client itself logs of its servers holds them as they are.
+    fn bare(&self) -> Vec<String> {
+        self.addresses().map(bare).collect()
+    }
+
+    /// Connects with these options; reports what happens to `event`. Returns at once, connected or not.
+    pub(crate) async fn connect(
+        self,
+        event: impl Fn(Event) + Clone + Send + Sync + 'static,
+    ) -> Result<Client, ConnectError> {
+        let options = self.prepared().await?;
+        let limit = (self.recognition / 2).max(Duration::from_secs(1));
+        let look = self.diagnosis();
         let refusals = Arc::new(Refusals::default());
         let short = Arc::new(ShortConnections::default());
         let waited = (Arc::clone(&refusals), Arc::clone(&short));
         options
-            .name(self.name)
             .retry_on_initial_connect()
             .connection_timeout(limit)
             .ping_interval(limit)
@@ -188,10 +206,33 @@ impl NatsOptions {
                 look.pass(e, event.clone());
                 future::ready(())
             })
-            // Without them: what the client itself logs of its servers holds their addresses as they are.
-            .connect(addresses.iter().map(|address| bare(address)).collect::<Vec<_>>().as_slice())
+            .connect(self.bare())
             .await
             .map_err(|e| ConnectError(format!("NATS address {:?}: {e}", redact(&self.url))))
+    }
+}
+
+/// Connects once, for a look at the server; reports what happens to `event`.
+///
+/// # Errors
+/// Why that is not possible, within about this time.
+pub async fn once(
+    options: &NatsOptions,
+    limit: Duration,
+    event: impl Fn(Event) + Clone + Send + Sync + 'static,
+) -> Result<Client, String> {
+    let prepared = options.prepared().await.map_err(|e| e.to_string())?;
+    let prepared = prepared.connection_timeout(limit).event_callback(move |e| {
+        event(e);
+        future::ready(())
+    });
+    match time::timeout(limit * 2, prepared.connect(options.bare())).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) if matches!(error.kind(), ConnectErrorKind::Io | ConnectErrorKind::Tls) => {
+            Err(options.diagnosis().sentence().await)
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", (limit * 2).as_secs())),
     }
 }
 
@@ -203,8 +244,8 @@ pub fn is_subject(text: &str) -> bool {
     })
 }
 
-/// Why connecting could not even begin: an address or a credentials file that cannot be read, a namespace that overlaps
-/// another one.
+/// Why connecting could not even begin: an address, or a file of this client's identity, that cannot be read, a namespace that
+/// overlaps another one.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConnectError(String);
@@ -226,9 +267,9 @@ fn ended_at_message() -> bool {
 /// Counts the refusals in a row: the end of a connection that was refused is none of its own.
 fn count(refusals: &Refusals, event: &Event) {
     if refuses_us(event) {
-        refusals.again();
+        refusals.record();
     } else if matches!(event, Event::Connected) || Failure::of(event).is_some() {
-        refusals.over();
+        refusals.recovered();
     }
 }
 

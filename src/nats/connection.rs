@@ -35,7 +35,7 @@ pub(super) async fn listen(
         service: format!("{service}."),
         was_up: AtomicBool::new(false),
         failures: RateLimitedLog::new(),
-        losses: ConnectionLog::default(),
+        connection_log: ConnectionLog::default(),
         denials: RateLimitedLog::new(),
         overruns: RateLimitedLog::new(),
     };
@@ -46,8 +46,8 @@ pub(super) async fn listen(
         tokio::select! {
             Some(message) = replies.next() => connection.inbox.complete(message),
             Some(event) = events.recv() => connection.note(&event),
-            _ = look.tick(), if connection.is_troubled() => connection.rest(RateLimitedLog::over),
-            () = ended.cancelled() => return connection.rest(RateLimitedLog::finish),
+            _ = look.tick(), if connection.is_troubled() => connection.report(RateLimitedLog::recovered),
+            () = ended.cancelled() => return connection.report(RateLimitedLog::flush),
         }
     }
 }
@@ -65,23 +65,23 @@ struct Connection {
     /// Whether there was a connection already.
     was_up: AtomicBool,
     failures: RateLimitedLog,
-    losses: ConnectionLog,
+    connection_log: ConnectionLog,
     denials: RateLimitedLog,
     overruns: RateLimitedLog,
 }
 
 impl Connection {
     fn is_troubled(&self) -> bool {
-        self.losses.are_going_on()
+        self.connection_log.are_going_on()
             || self.failures.is_going_on()
             || self.denials.is_going_on()
             || self.overruns.is_going_on()
     }
 
     /// Says what no line stands for yet.
-    fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
+    fn report(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
         let url = self.url.as_str();
-        if let Some(lost) = self.losses.rest(&end) {
+        if let Some(lost) = self.connection_log.report(&end) {
             tracing::warn!(url, "{lost}");
         }
         for (trouble, what) in [
@@ -123,7 +123,7 @@ impl Connection {
                     status.stream = None;
                 });
                 health.recheck.notify_one();
-                match self.losses.up() {
+                match self.connection_log.up() {
                     Up::First => tracing::info!(url, "connected to NATS"),
                     Up::Reconnected(lost) => {
                         tracing::info!(url, "connected to NATS again, after {:.1} s", lost.as_secs_f64());
@@ -135,7 +135,7 @@ impl Connection {
             }
             Event::Disconnected => {
                 let released = self.is_down();
-                match self.losses.lost() {
+                match self.connection_log.lost() {
                     Some(more) => tracing::warn!(
                         url = self.url,
                         "lost the connection to NATS ({released} waiting requests are released); retrying \
@@ -175,7 +175,7 @@ impl Connection {
             }
             Event::SlowConsumer(_) => {
                 inbox.overrun();
-                if let Some(more) = self.overruns.again() {
+                if let Some(more) = self.overruns.record() {
                     tracing::warn!(
                         url,
                         "replies come faster than they are taken, and some were lost: \
@@ -203,7 +203,7 @@ impl Connection {
         if before.is_none() || goes_without_saying {
             return tracing::debug!(url = self.url, "cannot connect to NATS: {}", failure.said);
         }
-        if let Some(more) = self.failures.again() {
+        if let Some(more) = self.failures.record() {
             tracing::warn!(
                 url = self.url,
                 "cannot connect to NATS, retrying indefinitely: {}{more}",
@@ -218,7 +218,7 @@ impl Connection {
         let url = url.as_str();
         let subject = said.split('"').nth(1).unwrap_or_default();
         if said.to_lowercase().contains("for subscription") {
-            if let Some(more) = self.denials.again() {
+            if let Some(more) = self.denials.record() {
                 tracing::error!(
                     url,
                     "the NATS server denies a subscription ({said}): without its replies nothing can be sent; our user \
@@ -249,7 +249,7 @@ impl Connection {
             tracing::debug!(url, "the NATS server does not let us look at the stream: {said}");
             return inbox.deny(subject);
         }
-        if let Some(more) = self.denials.again() {
+        if let Some(more) = self.denials.record() {
             tracing::error!(
                 url,
                 "the NATS server denies a subject: {said}; our user needs the permission to publish to it{more}"
@@ -283,7 +283,7 @@ mod tests {
             service: "shop.db.".to_owned(),
             was_up: AtomicBool::new(false),
             failures: RateLimitedLog::new(),
-            losses: ConnectionLog::default(),
+            connection_log: ConnectionLog::default(),
             denials: RateLimitedLog::new(),
             overruns: RateLimitedLog::new(),
         }

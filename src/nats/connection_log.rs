@@ -11,7 +11,7 @@ use tokio::time::Instant;
 /// The losses of one connection.
 #[derive(Debug, Default)]
 pub(crate) struct ConnectionLog {
-    trouble: RateLimitedLog,
+    log: RateLimitedLog,
     down: Mutex<Option<Down>>,
 }
 
@@ -36,7 +36,7 @@ impl ConnectionLog {
     /// Records a loss. Returns `Some` if the loss is to be logged.
     pub(crate) fn lost(&self) -> Option<Suppressed> {
         let mut down = self.down.lock();
-        let more = self.trouble.again();
+        let more = self.log.record();
         let down = down.get_or_insert_with(|| Down { since: Instant::now(), said: false });
         down.said |= more.is_some();
         more
@@ -52,14 +52,14 @@ impl ConnectionLog {
     }
 
     pub(crate) fn are_going_on(&self) -> bool {
-        self.trouble.is_going_on()
+        self.log.is_going_on()
     }
 
     /// A sentence about the losses that no log line has reported, with the current state, because the last
     /// line may describe an earlier state.
-    pub(crate) fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) -> Option<String> {
+    pub(crate) fn report(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) -> Option<String> {
         let mut down = self.down.lock();
-        let Summary { unsaid, lasted, .. } = end(&self.trouble).filter(|past| past.unsaid > 0)?;
+        let Summary { unsaid, lasted, .. } = end(&self.log).filter(|past| past.unsaid > 0)?;
         let now = match down.as_mut() {
             Some(down) => {
                 down.said = true;
@@ -81,19 +81,19 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_was_lost_unsaid_and_stays_down_is_said_to_be_down_and_then_to_be_back() {
-        let losses = ConnectionLog::default();
-        assert_eq!(losses.up(), Up::First);
-        assert_eq!(losses.lost(), Some(Suppressed(0)));
-        assert_eq!(losses.up(), Up::Reconnected(Duration::ZERO));
+        let log = ConnectionLog::default();
+        assert_eq!(log.up(), Up::First);
+        assert_eq!(log.lost(), Some(Suppressed(0)));
+        assert_eq!(log.up(), Up::Reconnected(Duration::ZERO));
         for _ in 0..7 {
-            assert_eq!(losses.lost(), None);
-            assert_eq!(losses.up(), Up::ReconnectedUnlogged(Duration::ZERO));
+            assert_eq!(log.lost(), None);
+            assert_eq!(log.up(), Up::ReconnectedUnlogged(Duration::ZERO));
         }
-        assert_eq!(losses.lost(), None);
+        assert_eq!(log.lost(), None);
         time::advance(RateLimitedLog::CALM).await;
-        let said = losses.rest(RateLimitedLog::over);
+        let said = log.report(RateLimitedLog::recovered);
         assert_eq!(said.as_deref(), Some("lost the connection to NATS 8 more times, in 0.0 s; it is down"));
-        assert_eq!(losses.up(), Up::Reconnected(RateLimitedLog::CALM));
-        assert!(!losses.are_going_on() && losses.rest(RateLimitedLog::over).is_none());
+        assert_eq!(log.up(), Up::Reconnected(RateLimitedLog::CALM));
+        assert!(!log.are_going_on() && log.report(RateLimitedLog::recovered).is_none());
     }
 }

@@ -1,21 +1,26 @@
 //! Diagnoses why a connection fails. The client library says only that the network failed; an operator needs
 //! to know whether a server is there, and what kind of server.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::{ClientError, ConnectErrorKind, Event, ServerAddr};
 use parking_lot::Mutex;
 use serde_json::json;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time;
 
 use super::address::login;
-use super::failure::REFUSES;
+use super::failure::{Failure, REFUSES, TLS};
+use super::identity::Identity;
+use super::untrusted;
 
 /// How long a server may take to accept a connection, and how long to send its greeting.
 const LIMIT: Duration = Duration::from_secs(1);
+/// What is said where a server is there, and leaves.
+const ENDED: &str = "it greets, and then the connection ends: os error";
 /// The shortest interval between two diagnoses while connecting keeps failing.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -25,21 +30,22 @@ pub(super) struct Diagnosis {
     addresses: Vec<String>,
     /// The client's name.
     name: String,
+    identity: Identity,
     last: Mutex<Option<Instant>>,
 }
 
 impl Diagnosis {
-    pub(super) fn new(addresses: &[&str], name: &str) -> Arc<Self> {
-        let addresses = addresses.iter().map(ToString::to_string).collect();
-        Arc::new(Self { addresses, name: name.to_owned(), last: Mutex::default() })
+    pub(super) fn new(addresses: Vec<String>, name: &str, identity: &Identity) -> Arc<Self> {
+        let (name, identity) = (name.to_owned(), identity.clone());
+        Arc::new(Self { addresses, name, identity, last: Mutex::default() })
     }
 
     /// Forwards an event. An event that says only that the network failed is forwarded with the cause that
     /// was found.
     pub(super) fn pass(self: &Arc<Self>, event: Event, to: impl Fn(Event) + Send + 'static) {
-        let bare = ConnectErrorKind::Io.to_string();
+        let bare = [ConnectErrorKind::Io, ConnectErrorKind::Tls].map(|kind| kind.to_string());
         match &event {
-            Event::ClientError(ClientError::Other(text)) if *text == bare => {}
+            Event::ClientError(ClientError::Other(text)) if bare.contains(text) => {}
             _ => return to(event),
         }
         let mut last = self.last.lock();
@@ -50,16 +56,28 @@ impl Diagnosis {
         drop(last);
         let look = Arc::clone(self);
         tokio::spawn(async move {
-            let why = look.reason().await;
-            to(Event::ClientError(ClientError::Other(format!("{bare}: {why}"))));
+            let found = look.found().await;
+            to(found);
         });
+    }
+
+    /// What is wrong, as the event that tells it.
+    async fn found(&self) -> Event {
+        let why = self.reason().await;
+        Event::ClientError(ClientError::Other(format!("{}: {why}", ConnectErrorKind::Io)))
+    }
+
+    /// The same as a sentence.
+    pub(super) async fn sentence(&self) -> String {
+        let found = self.found().await;
+        Failure::of(&found).map_or_else(|| found.to_string(), |failure| failure.said)
     }
 
     /// Of several servers, one that responds but cannot be used is the reason; the others are merely absent.
     async fn reason(&self) -> String {
         let mut away = String::new();
         for address in &self.addresses {
-            match look(address, &self.name).await {
+            match look(address, &self.name, &self.identity).await {
                 Ok(found) => return found,
                 Err(why) => away = why,
             }
@@ -69,8 +87,8 @@ impl Diagnosis {
 }
 
 /// What is wrong with the server at an address; `Err` if no server is there.
-async fn look(address: &str, name: &str) -> Result<String, String> {
-    let server: ServerAddr = address.parse().map_err(|e: std::io::Error| e.to_string())?;
+async fn look(address: &str, name: &str, identity: &Identity) -> Result<String, String> {
+    let server: ServerAddr = address.parse().map_err(|e: io::Error| e.to_string())?;
     let connect = TcpStream::connect((server.host().to_owned(), server.port()));
     let mut stream = match time::timeout(LIMIT, connect).await {
         Ok(stream) => stream.map_err(|e| e.to_string())?,
@@ -89,17 +107,34 @@ async fn look(address: &str, name: &str) -> Result<String, String> {
         let first: String = text.chars().take_while(|c| !c.is_control()).take(40).collect();
         return Ok(format!("it greets with {first:?}"));
     }
-    if server.tls_required() || text.contains("\"tls_required\":true") {
-        return Ok("the handshake for TLS fails".to_owned());
+    let offers = |what: &str| text.contains(&format!("\"{what}\":true"));
+    let hello = hello(address, name);
+    if !(offers("tls_required") || server.tls_required() || identity.wants_tls()) {
+        return match time::timeout(LIMIT, refusal(&mut stream, text, &hello)).await {
+            Ok(Ok(Some(refusal))) => Ok(format!("{REFUSES}{refusal}")),
+            _ => Err(ENDED.to_owned()),
+        };
     }
-    match time::timeout(LIMIT, refusal(&mut stream, text, &hello(address, name))).await {
-        Ok(Some(refusal)) => Ok(format!("{REFUSES}{refusal}")),
-        _ => Err("it greets, and then the connection ends: os error".to_owned()),
+    if !(offers("tls_required") || offers("tls_available")) {
+        return Ok(format!("{TLS}the server offers none, and this client is told to want it"));
+    }
+    let mut stream = match untrusted::encrypted(stream, server.host(), identity).await {
+        Ok(stream) => stream,
+        Err(why) => return Ok(format!("{TLS}{why}")),
+    };
+    // That it misses a certificate, or does not accept it, a server says after the handshake.
+    match time::timeout(LIMIT, refusal(&mut stream, text, &hello)).await {
+        Ok(Ok(Some(refusal))) => Ok(format!("{REFUSES}{refusal}")),
+        Ok(Err(error)) => match untrusted::why(&error, server.host(), identity) {
+            Some(why) => Ok(format!("{TLS}{why}")),
+            None => Err(ENDED.to_owned()),
+        },
+        _ => Err(ENDED.to_owned()),
     }
 }
 
 /// Reads what comes next, at most 4 KiB; how much it is.
-async fn read(stream: &mut TcpStream, text: &mut String) -> std::io::Result<usize> {
+async fn read(stream: &mut (impl AsyncRead + Unpin), text: &mut String) -> io::Result<usize> {
     let mut bytes = [0; 4096];
     let read = stream.read(&mut bytes).await?;
     text.push_str(&String::from_utf8_lossy(&bytes[..read]));
@@ -121,8 +156,12 @@ fn hello(address: &str, name: &str) -> String {
     format!("CONNECT {connect}\r\nPING\r\n")
 }
 
-/// Sends the greeting and waits for the server's refusal; `None` if it lets the client in.
-async fn refusal(stream: &mut TcpStream, mut text: String, hello: &str) -> Option<String> {
+/// Sends the greeting and waits for the server's refusal; `None` if it lets the client in, or ends the connection.
+async fn refusal(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    mut text: String,
+    hello: &str,
+) -> io::Result<Option<String>> {
     // A server that has refused already may have closed the connection.
     let _ = stream.write_all(hello.as_bytes()).await;
     loop {
@@ -131,11 +170,11 @@ async fn refusal(stream: &mut TcpStream, mut text: String, hello: &str) -> Optio
             let said: String = said.trim().trim_matches('\'').chars().filter(|c| !c.is_control()).collect();
             // What the client proves with its credentials is not proven here: that it is not let in means nothing.
             let unproven = said.to_lowercase().contains("authorization violation");
-            return (!unproven).then(|| said.chars().take(200).collect());
+            return Ok((!unproven).then(|| said.chars().take(200).collect()));
         }
         let let_in = text.lines().any(|line| line == "PONG");
-        if let_in || text.len() > 1 << 20 || !matches!(read(stream, &mut text).await, Ok(1..)) {
-            return None;
+        if let_in || text.len() > 1 << 20 || read(stream, &mut text).await? == 0 {
+            return Ok(None);
         }
     }
 }
@@ -154,17 +193,15 @@ mod tests {
             let (mut stream, _) = listener.accept().await.expect("a connection");
             stream.write_all(greeting.as_bytes()).await.expect("sent");
         });
-        let found = look(&address, "shop").await;
+        let found = look(&address, "shop", &Identity::default()).await;
         server.await.expect("greeted");
         found
     }
 
     #[tokio::test]
     async fn a_server_is_known_by_its_greeting() {
-        assert_eq!(
-            greets_with("INFO {\"tls_required\":true}\r\n").await,
-            Ok("the handshake for TLS fails".to_owned())
-        );
+        let tls = greets_with("INFO {\"tls_required\":true}\r\n").await.expect("a server");
+        assert!(tls.starts_with(&format!("{TLS}the handshake for TLS fails")), "{tls}");
         assert_eq!(
             greets_with("HTTP/1.1 400 Bad Request\r\n\r\n").await,
             Ok("it greets with \"HTTP/1.1 400 Bad Request\"".to_owned())

@@ -6,6 +6,8 @@ use async_nats::{ClientError, ConnectErrorKind, Event, ServerError};
 
 /// What a server says to a client that it refuses follows.
 pub(super) const REFUSES: &str = "it says: ";
+/// Why the connection is not encrypted follows.
+pub(super) const TLS: &str = "TLS: ";
 
 /// The kinds of connection failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +35,7 @@ impl fmt::Display for Kind {
                 "no greeting of a NATS server comes: it cannot be reached, hangs, or what listens there is no \
                  NATS server"
             }
-            Self::Untrusted => {
-                "no encrypted connection to the NATS server; is its certificate made for this name, by an authority that \
-                 this machine trusts?"
-            }
+            Self::Untrusted => "no encrypted connection to the NATS server",
             Self::Refused => "the NATS server refuses this client",
             Self::Foreign => "what answers at the address is no NATS server",
         })
@@ -85,6 +84,8 @@ fn of_io(why: &str) -> Kind {
     let lower = why.to_lowercase();
     if why.starts_with(REFUSES) {
         Kind::Refused
+    } else if why.starts_with(TLS) {
+        Kind::Untrusted
     } else if lower.contains("lookup address") {
         // The library calls it so where several addresses are given.
         Kind::Unnamed
@@ -107,6 +108,7 @@ mod tests {
             ("IO error: Connection refused (os error 111)", Kind::Absent, "Connection refused"),
             ("IO error: invalid peer certificate: UnknownIssuer", Kind::Untrusted, "UnknownIssuer"),
             ("TLS error: bad", Kind::Untrusted, "bad"),
+            ("IO error: TLS: no file (os error 2)", Kind::Untrusted, "no encrypted connection"),
             ("DNS error: failed to lookup address information", Kind::Unnamed, "failed to lookup"),
             ("IO error: failed to lookup address information: x", Kind::Unnamed, "failed to lookup"),
             ("timed out", Kind::Silent, "no greeting"),

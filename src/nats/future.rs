@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use async_nats::Message;
 
-use super::bundle::Settled;
+use super::bundle::BundledReply;
 use super::bundle::answers::Fate;
 use super::health::{self, Health, Route};
 use super::inbox::Completion;
@@ -131,8 +131,8 @@ fn answer<O: Operation>(health: &Health, index: usize, message: &Message) -> Res
 }
 
 /// What became of it in a bundle.
-fn fate<O: Operation>(health: &Health, index: usize, settled: Settled) -> Result<Reply<O::Answer>, Cause> {
-    let Settled { database, fate } = settled;
+fn fate<O: Operation>(health: &Health, index: usize, reply: BundledReply) -> Result<Reply<O::Answer>, Cause> {
+    let BundledReply { database, fate } = reply;
     if let Fate::Refused(cause) = fate {
         return Err(cause);
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use slab::Slab;
 use tokio::sync::{oneshot, watch};
 
-use super::bundle::{Settled, Slot};
+use super::bundle::{BundledReply, Slot};
 use super::foreign_replies::ForeignReplies;
 use super::stored::PubAck;
 use super::tokens::Tokens;
@@ -47,7 +47,7 @@ pub(super) enum Completion {
     /// The connection or the service was lost while waiting.
     Lost,
     /// What the answer to a bundle says of this operation.
-    Bundled(Settled),
+    Bundled(BundledReply),
     /// The bundle was not taken, and nothing of it done: it may be sent alone.
     Unbundled(Unbundled),
     /// It was not sent, or was refused together with its bundle.

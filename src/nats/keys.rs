@@ -56,12 +56,12 @@ mod tests {
     #[test]
     fn a_key_stands_for_one_operation_and_is_no_id() {
         let id = |text| OpId::parse(text).expect(text);
-        let one = key(&id("a"), "message_log", b"{}");
-        assert_eq!(one, key(&id("a"), "message_log", b"{}"));
+        let one = key(&id("a"), "note_taken", b"{}");
+        assert_eq!(one, key(&id("a"), "note_taken", b"{}"));
         for other in [
-            key(&id("b"), "message_log", b"{}"),
-            key(&id("a"), "user_joined", b"{}"),
-            key(&id("a"), "message_log", b"{ }"),
+            key(&id("b"), "note_taken", b"{}"),
+            key(&id("a"), "item_added", b"{}"),
+            key(&id("a"), "note_taken", b"{ }"),
             key(&id("am"), "essage_log", b"{}"),
         ] {
             assert_ne!(one, other);

@@ -16,7 +16,7 @@
 pub(crate) mod address;
 pub(crate) mod barrier;
 pub(crate) mod bundle;
-mod connect;
+pub(crate) mod connect;
 mod connection;
 pub(crate) mod connection_log;
 mod diagnosis;
@@ -24,6 +24,7 @@ pub(crate) mod failure;
 mod foreign_replies;
 mod future;
 mod health;
+mod identity;
 mod inbox;
 pub(crate) mod keys;
 pub(crate) mod names;
@@ -36,6 +37,7 @@ pub(crate) mod stored;
 pub(crate) mod tokens;
 #[cfg(feature = "sqlite")]
 pub(crate) mod unreadable;
+mod untrusted;
 pub(crate) mod wire;
 
 use std::fmt;

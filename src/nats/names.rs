@@ -186,7 +186,7 @@ mod tests {
         assert!(names.subjects.iter().all(|subject| subject.starts_with("irc.my-room.sample.")));
         {
             assert_eq!(names.micro, "irc--my-room-sample-db");
-            assert_eq!(names.dead_letters("user_joined"), "irc.my-room.sample.dlq.user_joined");
+            assert_eq!(names.dead_letters("item_added"), "irc.my-room.sample.dlq.item_added");
         }
     }
 
@@ -198,7 +198,7 @@ mod tests {
         for bad in [
             "sample.db",
             "sample.dlq",
-            "sample.db.user.joined",
+            "sample.db.item.added",
             "a.sample.db",
             "a.sample.db.b",
             "sample.db.sample.db",

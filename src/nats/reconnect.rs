@@ -19,11 +19,11 @@ const FIRST: u64 = 1;
 /// same server at the same moment.
 pub(super) fn delay(attempt: usize) -> Duration {
     // `RandomState` is seeded randomly, so its hash is the source of randomness here.
-    let dice = RandomState::new().build_hasher().finish();
+    let random = RandomState::new().build_hasher().finish();
     let later = (attempt as u64).saturating_sub(1).saturating_mul(STEP);
     let pause = Duration::from_millis(later.clamp(FIRST, LONGEST));
     #[allow(clippy::cast_precision_loss)] // a fraction: the lost precision does not matter
-    pause.mul_f64(0.5 + dice as f64 / u64::MAX as f64)
+    pause.mul_f64(0.5 + random as f64 / u64::MAX as f64)
 }
 
 /// Refusals that are tried again as soon as a loss: a server that starts may not know its users yet.
@@ -78,12 +78,12 @@ pub(super) struct Refusals(AtomicU32);
 
 impl Refusals {
     /// The server has refused the user or password.
-    pub(super) fn again(&self) {
+    pub(super) fn record(&self) {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_add(1));
     }
 
     /// The server is gone, or has let the client in.
-    pub(super) fn over(&self) {
+    pub(super) fn recovered(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
@@ -106,15 +106,15 @@ mod tests {
         let refusals = Refusals::default();
         let within_a_second = |refusals: &Refusals| refusals.delay(1_000) <= Duration::from_millis(300);
         for _ in 1..PATIENT {
-            refusals.again();
+            refusals.record();
             assert!(within_a_second(&refusals));
         }
         for _ in 0..100 {
-            refusals.again();
+            refusals.record();
             assert!((REFUSED..LONGEST_REFUSED + REFUSED).contains(&refusals.delay(1_000)));
         }
         assert!(refusals.delay(1_000) >= LONGEST_REFUSED);
-        refusals.over();
+        refusals.recovered();
         assert!(within_a_second(&refusals));
     }
 

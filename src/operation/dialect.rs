@@ -14,6 +14,9 @@ pub enum Keys {
     /// The rows of some keys: a `SELECT` of one column of text over `new`. Transactions with the same key come one after the
     /// other. A key is a name, not a row: it may stand for rows that do not exist yet.
     Of(&'static str),
+    /// Any row, and that of operations with [`Own`](Self::Own) rows as well: while a transaction has such operations, no other one
+    /// runs, and nothing is folded or removed. All writers wait for it, so it is for what is rare.
+    Alone,
     /// Rows of its own only, which no other operation changes: it waits for none. So does a [claim](super::Spec::claim) that takes
     /// only rows that are free at that moment (`FOR UPDATE SKIP LOCKED`): of a batch, claims come last.
     Own,

@@ -33,12 +33,29 @@ pub struct Spec {
     pub empty_answer: &'static str,
     /// A payload as it may be sent, for help and for trying out.
     pub example: &'static str,
+    /// The body of a refusal, of its code and its sentence; see [`refused`](Self::refused).
+    pub refusal: fn(&str, &str) -> String,
+}
+
+/// `{"success": false, "error": "…", "code": "…"}`.
+pub(crate) fn usual_refusal(code: &str, sentence: &str) -> String {
+    serde_json::json!({"success": false, "error": sentence, "code": code}).to_string()
 }
 
 impl Spec {
     const fn new(kind: Kind, name: &'static str, subject: &'static str) -> Self {
         let stamped = !matches!(kind, Kind::Query);
-        Self { name, subject, kind, stamped, max_age: None, claim: false, empty_answer: "{}", example: "{}" }
+        Self {
+            name,
+            subject,
+            kind,
+            stamped,
+            max_age: None,
+            claim: false,
+            empty_answer: "{}",
+            example: "{}",
+            refusal: usual_refusal,
+        }
     }
 
     /// An event: acknowledged, stamped.
@@ -77,7 +94,7 @@ impl Spec {
     ///
     /// **A claim needs a lease that ends by itself.** A call that is late runs on both paths, and a message of it may arrive when
     /// its caller has an answer already: the one that found nothing has left no row in the ledger, so the other one takes what is
-    /// free by then, for the same id, and tells nobody. The same is left by a caller that ends before it reports. So the statements
+    /// free by then, for the same id, and no caller gets it. The same is left by a caller that ends before it reports. So the statements
     /// hand out for a time, by the clock of the database, and free what was not reported on by then; and
     /// [`max_age`](Self::max_age) refuses a claim whose caller cannot be waiting any more.
     #[must_use]
@@ -95,6 +112,13 @@ impl Spec {
     #[must_use]
     pub const fn example(self, example: &'static str) -> Self {
         Self { example, ..self }
+    }
+
+    /// The same with another body of a refusal, for peers that read no headers: JSON, of the code's name and a sentence of one line.
+    /// A list stays a list.
+    #[must_use]
+    pub const fn refused(self, body: fn(&str, &str) -> String) -> Self {
+        Self { refusal: body, ..self }
     }
 
     /// Whether this is its subject, in whatever [namespace](crate::Namespace).

@@ -19,7 +19,7 @@ pub enum OutboxError {
         path = path.display(),
         outbox = option("outbox")
     )]
-    Held {
+    Locked {
         /// The file.
         path: PathBuf,
     },

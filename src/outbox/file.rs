@@ -181,7 +181,7 @@ fn lock(options: &OutboxOptions) -> Result<Lock, OutboxError> {
     let file = files::lock(&files::beside(path, ".lock"), path, options.file_mode).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
-        Err(TryLockError::WouldBlock) => Err(OutboxError::Held { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => Err(OutboxError::Locked { path: path.to_owned() }),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }

@@ -281,7 +281,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
     }
 
     async fn set_aside(&self, entry: &StoredEntry, cause: Cause, pass: &mut ReplayPass) {
-        if let Some(more) = self.refusals.again() {
+        if let Some(more) = self.refusals.record() {
             tracing::warn!(
                 operation = entry.operation,
                 id = entry.id,
@@ -300,7 +300,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
 
     fn say(&self, at_the_end: bool) {
         self.log.say(self.outbox.path(), self.outbox.counts().waiting, at_the_end);
-        let past = if at_the_end { self.refusals.finish() } else { self.refusals.over() };
+        let past = if at_the_end { self.refusals.flush() } else { self.refusals.recovered() };
         if let Some(Summary { unsaid, .. }) = past.filter(|past| past.unsaid > 0) {
             tracing::warn!(
                 outbox = %self.outbox.path().display(),

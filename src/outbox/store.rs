@@ -19,7 +19,7 @@ const PUT: &str = "
     WHERE NOT EXISTS (SELECT 1 FROM aside a WHERE a.id = r.value ->> 1)
     ON CONFLICT (id) DO NOTHING;
     COMMIT;";
-const KNOWN: &str = "
+const PRIOR_ENTRIES: &str = "
     SELECT w.id, w.seq, w.operation = r.value ->> 2 AND w.payload = r.value ->> 6, NULL
     FROM json_each($1) r CROSS JOIN waiting w ON w.id = r.value ->> 1
     UNION ALL
@@ -116,7 +116,7 @@ pub(super) async fn put(connection: &mut SqliteConnection, rows: &str) -> Result
 
 /// Which of the events have been here, now or before.
 pub(super) async fn known(connection: &mut SqliteConnection, rows: &str) -> Result<Vec<Known>, sqlx::Error> {
-    let (rows, _) = run(connection, sqlx::query(KNOWN).bind(rows)).await?;
+    let (rows, _) = run(connection, sqlx::query(PRIOR_ENTRIES).bind(rows)).await?;
     let known = |row: &SqliteRow| {
         Ok(Known {
             id: row.try_get(0)?,

@@ -157,7 +157,7 @@ impl Holder {
             Err(cause) => return vec![Err(cause); puts.len()],
         };
         self.held.waiting += new;
-        if let Some(past) = self.full.over() {
+        if let Some(past) = self.full.recovered() {
             self.has_room(past);
         }
         if new == puts.len() as u64 {
@@ -181,7 +181,7 @@ impl Holder {
     /// One is refused for want of room.
     fn no_room(&self) -> Cause {
         let full = self.is_full();
-        if let Some(more) = self.full.again() {
+        if let Some(more) = self.full.record() {
             tracing::error!("{full}{more}");
         }
         full
@@ -321,7 +321,7 @@ impl Holder {
     }
 
     async fn close(self) {
-        if let Some(Summary { all, lasted, .. }) = self.full.finish() {
+        if let Some(Summary { all, lasted, .. }) = self.full.flush() {
             let (path, lasted) = (self.options.path().display(), lasted.as_secs_f64());
             tracing::warn!(
                 "the outbox {path} is closed; while it was full, {all} events were refused in {lasted:.1} s"

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::sql::OpenError;
 
 /// What counts here. `statement-cache-capacity` is the library's own.
-const KNOWN: [&str; 14] = [
+const PARAMETERS: [&str; 14] = [
     "application_name",
     "dbname",
     "host",
@@ -151,7 +151,7 @@ impl<'a> Address<'a> {
         let mut secret = self.parameters.contains('@');
         let mut seen: Vec<&str> = Vec::new();
         for (name, value) in self.each() {
-            let is_known = KNOWN.contains(&name) || name.starts_with("options[");
+            let is_known = PARAMETERS.contains(&name) || name.starts_with("options[");
             if !is_known {
                 return Some(unknown(name, secret));
             }
@@ -182,12 +182,13 @@ fn unknown(name: &str, secret: bool) -> String {
     let distance = |known: &str| {
         strsim::levenshtein(&name.to_ascii_lowercase().replace('-', "_"), &known.replace('-', "_"))
     };
-    let nearest = KNOWN.iter().min_by_key(|known| distance(known)).filter(|known| distance(known) <= NEAR);
+    let nearest =
+        PARAMETERS.iter().min_by_key(|known| distance(known)).filter(|known| distance(known) <= NEAR);
     match nearest {
         Some(nearest) if !secret => {
             format!("there is no parameter {}: did you mean {nearest}?", excerpt(name))
         }
-        None if !secret => format!("there is no parameter {}; there are {}", excerpt(name), KNOWN.join(", ")),
+        None if !secret => format!("there is no parameter {}; there are {}", excerpt(name), PARAMETERS.join(", ")),
         _ => "there is no parameter of a name in it, which may be a part of the password: ? and & are written %3F and %26 there"
             .to_owned(),
     }

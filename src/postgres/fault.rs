@@ -315,9 +315,11 @@ fn of_tls(error: &sqlx::Error) -> Option<&'static str> {
             "the server's certificate is signed by no CA that is trusted here: name one with sslrootcert=FILE",
         ),
         ("not valid for name", "the server's certificate is for another host name than that of the address"),
+        ("alert", "the server ends TLS: it may want a client's certificate, sslcert and sslkey"),
+        ("xpired", "the server's certificate has expired; is the clock of this machine right?"),
+        ("not valid yet", "the server's certificate is not valid yet; is the clock of this machine right?"),
         ("certificate", "the server's certificate is not accepted"),
         ("does not support TLS", "the server has TLS turned off, and sslmode wants it"),
-        ("alert", "the server ends TLS: it may want a client's certificate, sslcert and sslkey"),
     ];
     advice.into_iter().find(|(word, _)| said.contains(word)).map(|(_, advice)| advice)
 }

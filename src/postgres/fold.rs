@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::function::{ALONE, has_alone};
 use super::sweep;
 use crate::operation::{Fold, Persist};
 use crate::store::fold::distinct;
@@ -44,5 +45,10 @@ pub(super) fn function<O: Persist>() -> String {
     if folds.is_empty() {
         return String::new();
     }
-    format!(";\n{}", FRAME.replace("{LOCK}", LOCK).replace("{FOLDS}", folds.trim_end()))
+    let alone = match has_alone::<O>() {
+        true => format!("    PERFORM pg_advisory_xact_lock_shared({ALONE});"),
+        false => String::new(),
+    };
+    let frame = FRAME.replace("{ALONE}", &alone).replace("{LOCK}", LOCK);
+    format!(";\n{}", frame.replace("{FOLDS}", folds.trim_end()))
 }

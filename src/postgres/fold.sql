@@ -12,6 +12,7 @@ BEGIN
     IF NOT pg_try_advisory_xact_lock({LOCK}) THEN
         RETURN -1;
     END IF;
+{ALONE}
     -- A fold that is lost in a crash is as if it had not been begun.
     PERFORM set_config('synchronous_commit', 'off', true);
     CASE fold

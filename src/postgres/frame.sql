@@ -12,6 +12,7 @@ DECLARE
     eitherway_count bigint;
     eitherway_changed bigint;
 BEGIN
+{ALONE}
     -- In one order for all writers, so that none waits for one that waits for it.
     WITH given AS (
         SELECT k.key AS operation, r ->> 0 AS id, (r ->> 1)::bigint AS at, (r ->> 3)::bigint AS hash

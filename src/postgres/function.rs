@@ -13,6 +13,9 @@ const FRAME: &str = include_str!("frame.sql");
 /// The number of the lock that all share: of [`Keys::All`]. Those of keys are from 1 to 256. The first number is the schema's.
 pub(super) const ALL: &str = "hashtext(current_schema()), 0";
 
+/// The number of the lock of [`Keys::Alone`], which is taken before all others: it waits for nobody who waits for it.
+pub(super) const ALONE: &str = "hashtext(current_schema()), -2";
+
 /// The texts of a set of operations, in this dialect.
 #[derive(Clone, Copy)]
 pub(super) struct OfKind {
@@ -49,6 +52,7 @@ impl Function {
     pub(super) fn of<O: Persist>() -> Self {
         let kinds: Vec<OfKind> = kinds::<O>().filter(|kind| kind.spec.writes()).collect();
         let body = FRAME
+            .replace("{ALONE}", &alone(&kinds))
             .replace("{OWN}", &effects(&kinds, |kind| kind.keys == Keys::Own && !kind.spec.claim))
             .replace("{LOCKS}", &locks(&kinds))
             .replace("{SHARED}", &effects(&kinds, |kind| kind.keys != Keys::Own && !kind.spec.claim))
@@ -99,12 +103,32 @@ fn names(kinds: &[OfKind], these: impl Fn(&Keys) -> bool) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
+/// The lock of what is alone: its own, or shared with all others. Nothing where no operation is.
+fn alone(kinds: &[OfKind]) -> String {
+    let alone = names(kinds, |keys| *keys == Keys::Alone);
+    if alone.is_empty() {
+        return String::new();
+    }
+    format!(
+        "    IF batch ?| ARRAY[{alone}] THEN
+        PERFORM pg_advisory_xact_lock({ALONE});
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared({ALONE});
+    END IF;"
+    )
+}
+
+/// Whether one of these operations is alone, so that all others share its lock.
+pub(super) fn has_alone<O: Persist>() -> bool {
+    kinds::<O>().any(|kind| kind.keys == Keys::Alone)
+}
+
 /// The locks of what is new. Either the one of all, alone; or that one shared, and those of the keys, in order. They come behind
 /// the ledger, so no transaction that holds one waits for the ledger; and behind what needs none, so that others wait for less.
 fn locks(kinds: &[OfKind]) -> String {
     let with_keys = kinds.iter().filter_map(|kind| match kind.keys {
         Keys::Of(sql) => Some((kind.spec.name, sql)),
-        Keys::All | Keys::Own => None,
+        Keys::All | Keys::Alone | Keys::Own => None,
     });
     let keys: Vec<String> = with_keys
         .map(|(name, sql)| {
@@ -199,7 +223,7 @@ mod tests {
         let (one, other) = (Function::of::<Op>(), Function::of::<Op>());
         assert_eq!((&one.name, &one.text), (&other.name, &other.text));
         assert!(one.text.contains(&one.name) && one.name.len() == 6 + 16, "{}", one.name);
-        for brace in ["{NAME}", "{FOLD}", "{TAG}", "{OWN}", "{LOCKS}", "{SHARED}", "{CLAIMS}"] {
+        for brace in ["{ALONE}", "{NAME}", "{FOLD}", "{TAG}", "{OWN}", "{LOCKS}", "{SHARED}", "{CLAIMS}"] {
             assert!(!one.text.contains(brace), "{brace}");
         }
     }

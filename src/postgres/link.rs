@@ -19,7 +19,7 @@ pub(super) const CLOSING: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// What a connection is told once: where its tables are, and limits a little below ours, so that the server's locks are free
-/// when we give up. It answers whether it only reads: a standby, or the primary of before.
+/// when we give up. It returns whether the server only reads: a standby, or the primary of before.
 const SETTINGS: &str = "
     SELECT set_config('search_path', $1, false), set_config('statement_timeout', $2, false),
            set_config('lock_timeout', $3, false), set_config('default_transaction_isolation', 'read committed', false),

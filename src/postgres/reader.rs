@@ -59,7 +59,7 @@ pub(super) struct PostgresReader {
     readers: Arc<Readers>,
     limit: Duration,
     /// How often something is asked, if the connection turns out to be dead.
-    tries: u32,
+    attempts: u32,
     trouble: watch::Receiver<Option<String>>,
     concerns: watch::Sender<Concerns>,
     /// The statements of the queries, in the order of the operations.
@@ -91,7 +91,7 @@ impl PostgresReader {
         Self {
             readers: Arc::new(Readers::new(options)),
             limit: options.statement_timeout,
-            tries: options.readers.max(1) + 1,
+            attempts: options.readers.max(1) + 1,
             trouble,
             concerns: watch::Sender::default(),
             questions: questions::<O>(),
@@ -106,12 +106,12 @@ impl PostgresReader {
 /// `limit` may be longer than the `usual` one for a statement: then the server's own is as well meanwhile.
 pub(super) async fn read(
     readers: &Readers,
-    tries: u32,
+    attempts: u32,
     (usual, limit): (Duration, Duration),
     sql: Arc<str>,
     binds: Vec<Bind>,
 ) -> Result<Vec<PgRow>, Fault> {
-    let mut left = tries;
+    let mut left = attempts;
     loop {
         left -= 1;
         let mut reader = readers.take().await?;
@@ -198,7 +198,7 @@ impl Reader for PostgresReader {
     }
 
     fn ask(&self, question: Question) -> Result<Read, Cause> {
-        let (readers, tries, limit) = (Arc::clone(&self.readers), self.tries, self.limit);
+        let (readers, attempts, limit) = (Arc::clone(&self.readers), self.attempts, self.limit);
         let sql = Arc::clone(&self.questions[question.index]);
         Ok(Box::pin(async move {
             let Question { payload, id, occurred_at, now, most, .. } = question;
@@ -206,7 +206,7 @@ impl Reader for PostgresReader {
             let (most, at) = (Bind::Number(most), Bind::Number(occurred_at));
             let binds = vec![Bind::Text(payload), Bind::Number(now), most, Bind::Text(id), at];
             let rows =
-                read(&readers, tries, (limit, limit), sql, binds).await.map_err(|fault| unread(&fault))?;
+                read(&readers, attempts, (limit, limit), sql, binds).await.map_err(|fault| unread(&fault))?;
             let Some(row) = rows.first() else { return Ok(Answered::from((None, 0))) };
             let of_the_form = |e: sqlx::Error| Cause::new(Code::DATABASE, e.to_string());
             let omitted =
@@ -218,7 +218,7 @@ impl Reader for PostgresReader {
     fn look_up(&self, sql: String, binds: Vec<Bind>) -> BoxFuture<'_, Result<Vec<String>, sqlx::Error>> {
         Box::pin(async move {
             let rows =
-                read(&self.readers, self.tries, (self.limit, self.limit.max(READING)), sql.into(), binds)
+                read(&self.readers, self.attempts, (self.limit, self.limit.max(READING)), sql.into(), binds)
                     .await;
             let rows = rows.map_err(|fault| match fault {
                 Fault::Server(error) | Fault::NotConnected(error) | Fault::Forbidden(error, _) => error,

@@ -5,7 +5,7 @@ use crate::store::retention;
 use crate::store::text::Statement;
 
 /// What may come again.
-const KNOWN: &str = "known (id) AS (SELECT id FROM ledger)";
+const LEDGER_IDS: &str = "known (id) AS (SELECT id FROM ledger)";
 
 /// Until when it was removed: `$1` is the name of the sweep, `$2` its horizon.
 pub(super) const REMOVED: &str = "
@@ -30,7 +30,7 @@ pub(super) fn sweeps<O: Persist>() -> Vec<&'static RetentionRule> {
 /// The statement that answers what is old as a JSON array of keys.
 pub(super) fn finding(sweep: &RetentionRule) -> String {
     format!(
-        "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3::bigint, $2::bigint, $1::bigint), found (key) AS ({}\n)
+        "WITH {LEDGER_IDS}, sweep (now, horizon, most) AS (SELECT $3::bigint, $2::bigint, $1::bigint), found (key) AS ({}\n)
          SELECT coalesce(json_agg(key), '[]')::text FROM found",
         sweep.find
     )
@@ -49,5 +49,5 @@ pub(super) fn over_gone(sql: &str) -> String {
 pub(super) fn over(sql: &str, sources: &str) -> String {
     // One that cannot be read was refused when the database was opened.
     Statement::read(sql)
-        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{KNOWN}, {sources}")))
+        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{LEDGER_IDS}, {sources}")))
 }

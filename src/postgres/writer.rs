@@ -11,7 +11,7 @@ use tokio::time;
 use super::apply::Calls;
 use super::batch::BatchOutcome;
 use super::fault::Fault;
-use super::function::{ALL, Function};
+use super::function::{ALL, ALONE, Function};
 use super::letters::{self, DEAD_LETTER_INSERT};
 use super::link::{Connected, Link};
 use super::options::PostgresOptions;
@@ -137,8 +137,8 @@ impl Tries {
 /// Removes in one transaction, while no other transaction with keys and no fold runs.
 async fn remove(connection: &mut PgConnection, removal: &Removal) -> Result<u64, sqlx::Error> {
     sqlx::query("BEGIN").execute(&mut *connection).await?;
-    for lock in [fold::LOCK, ALL] {
-        let lock = format!("SELECT pg_advisory_xact_lock({lock})");
+    for (how, lock) in [("", fold::LOCK), ("_shared", ALONE), ("", ALL)] {
+        let lock = format!("SELECT pg_advisory_xact_lock{how}({lock})");
         sqlx::query(AssertSqlSafe(lock)).execute(&mut *connection).await?;
     }
     let mut removed = 0;

@@ -24,7 +24,7 @@ pub(super) async fn applied<O: Operation, D: Store<O>>(shared: &Shared<O, D>, me
     let database = shared.db.id();
     let (headers, body) = match look(shared, &message.payload).await {
         Ok(answer) => (wire::answer_headers(database), serde_json::to_vec(&answer).unwrap_or_default()),
-        Err(cause) => handle::refusal(shared, "{}", &cause),
+        Err(cause) => handle::refusal(shared, None, &cause),
     };
     handle::send(shared, to, headers, body).await;
 }

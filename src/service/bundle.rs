@@ -81,7 +81,7 @@ pub(super) async fn serve<O: Operation, D: Store<O>>(shared: &Shared<O, D>, take
     }
 }
 
-/// One that cannot be read: nothing of it is done. It is kept only if nobody is told.
+/// One that cannot be read: nothing of it is done. It is kept only if no sender gets the refusal.
 async fn refuse<O: Operation, D: Store<O>>(shared: &Shared<O, D>, taken: &Taken, cause: Cause) {
     let message = &taken.message;
     shared.troubles.refused(usize::MAX, &message.subject, &cause);
@@ -89,7 +89,7 @@ async fn refuse<O: Operation, D: Store<O>>(shared: &Shared<O, D>, taken: &Taken,
         let letter = handle::letter(message, taken.arrival, &cause);
         handle::keep_dead_letter(shared, NAME, letter).await;
     } else if let Some(to) = shared.way_to(message) {
-        let (headers, body) = handle::refusal(shared, "{}", &cause);
+        let (headers, body) = handle::refusal(shared, None, &cause);
         handle::send_to(shared, message, to, headers, body).await;
     }
 }
@@ -197,7 +197,7 @@ mod tests {
         let taken = |payload: &str| {
             let mut message = message(payload);
             let place = Capacity::new(waiting::MOST, None).take(&mut message).expect("room");
-            Taken { message, arrival: 0, id: OpId::new(), place, _busy: None }
+            Taken { message, arrival: 0, id: OpId::new(), place, _running: None }
         };
         let one = "{\"name\":\"x\",\"id\":\"a\",\"size\":0}\n\n";
         for many in [1, 100, 512] {

@@ -29,7 +29,7 @@ pub(super) fn note(
             });
             match said.up(carries) {
                 (true, _) => tracing::info!("connected to NATS"),
-                (_, true) => match troubles.losses.up() {
+                (_, true) => match troubles.connection_log.up() {
                     Up::Reconnected(lost) => {
                         tracing::info!("connected to NATS again, after {:.1} s", lost.as_secs_f64());
                     }
@@ -47,7 +47,7 @@ pub(super) fn note(
             if !said.lost(carries) {
                 return tracing::debug!(?carries, "lost a connection to NATS");
             }
-            match troubles.losses.lost() {
+            match troubles.connection_log.lost() {
                 Some(more) => tracing::warn!(
                     "lost the connection to NATS: no request arrives until it is back; retrying indefinitely{more}"
                 ),
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn requests_that_were_lost_on_the_way_are_counted() {
         let (state, troubles) =
-            (watch::Sender::new(Connection::default()), LogThrottle::new(&["user_joined"]));
+            (watch::Sender::new(Connection::default()), LogThrottle::new(&["item_added"]));
         for _ in 0..5 {
             note(&state, Carries::Requests, &troubles, &Event::SlowConsumer(1));
         }
@@ -122,7 +122,7 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_both_connections_lose_and_find_is_said_once() {
         let (heard, _guard) = crate::captured_logs::CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         let both = [Carries::Requests, Carries::Stream]
             .map(|carries| (carries, watch::Sender::new(Connection::default())));
         let all =

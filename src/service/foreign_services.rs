@@ -18,16 +18,16 @@ const NAMED: usize = 16;
 const PREFIX: &str = "neighbour.";
 
 /// On which subject, or under which name, and when last.
-pub(super) type Found = BTreeMap<String, Instant>;
+pub(super) type Sightings = BTreeMap<String, Instant>;
 
 #[derive(Default)]
 pub(super) struct ForeignServices {
     /// Of another kind, by the subject of a query.
-    pub(super) kinds: Found,
+    pub(super) kinds: Sightings,
     /// Ours, on another database.
-    pub(super) databases: Found,
+    pub(super) databases: Sightings,
     /// Of another kind, by the name under which it introduces itself.
-    pub(super) named: Found,
+    pub(super) named: Sightings,
     /// Ours, on a copy of the file: what is said of it.
     copies: BTreeMap<String, (String, Instant)>,
     accepted: BTreeSet<String>,
@@ -51,7 +51,7 @@ impl ForeignServices {
 
     /// Names what there is, and tells our clients to leave these subjects for as long.
     pub(super) fn tell<O: Operation, D: Store<O>>(&mut self, shared: &Shared<O, D>) {
-        let listed = |found: &Found| found.keys().cloned().collect::<Vec<_>>().join(", ");
+        let listed = |found: &Sightings| found.keys().cloned().collect::<Vec<_>>().join(", ");
         let until = format!(
             "Until it is gone our clients leave NATS and use the database itself. Stop it, or start this service with {} if \
              both are meant to run",
@@ -106,7 +106,7 @@ impl ForeignServices {
     }
 }
 
-pub(super) fn note(found: &mut Found, key: String, now: Instant) {
+pub(super) fn note(found: &mut Sightings, key: String, now: Instant) {
     if found.len() < NAMED || found.contains_key(&key) {
         found.insert(key, now);
     }

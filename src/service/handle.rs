@@ -59,17 +59,17 @@ pub(super) async fn operation<O: Operation, D: Store<O>>(shared: &Shared<O, D>, 
 pub(super) async fn unknown<O: Operation, D: Store<O>>(shared: &Shared<O, D>, message: Message) {
     let Some(to) = shared.way_to(&message) else { return };
     let cause = Cause::new(Code::UNKNOWN_OPERATION, "there is no such operation");
-    let (headers, body) = refusal(shared, "{}", &cause);
+    let (headers, body) = refusal(shared, None, &cause);
     send_to(shared, &message, to, headers, body).await;
 }
 
 /// Headers and body of a refusal, as long as a message may be.
 pub(super) fn refusal<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
-    empty: &str,
+    spec: Option<&Spec>,
     cause: &Cause,
 ) -> (HeaderMap, Vec<u8>) {
-    wire::refusal_within(shared.db.id(), empty, cause, shared.client.max_payload())
+    wire::refusal_within(shared.db.id(), spec, cause, shared.client.max_payload())
 }
 
 /// Whether the service is well: answered by the writer.
@@ -103,7 +103,7 @@ pub(super) async fn ping<O: Operation, D: Store<O>>(shared: &Shared<O, D>, messa
             }
             (wire::cut_headers(database, omitted), text.into_bytes())
         }
-        Err(cause) => refusal(shared, "{}", &cause),
+        Err(cause) => refusal(shared, None, &cause),
     };
     send(shared, to, headers, body).await;
 }
@@ -166,7 +166,7 @@ pub(super) async fn apply<O: Operation, D: Store<O>>(
     let (mut pause, mut again, mut failures) = (RETRY.0, shared.progress.taken(spec.name), 0);
     loop {
         let turn = match waits.then(|| shared.outage.enter(failures)) {
-            Some(Err(ticket)) => match shared.give_up.run_until_cancelled(ticket).await {
+            Some(Err(pending)) => match shared.give_up.run_until_cancelled(pending).await {
                 Some(turn) => Some(turn),
                 None => return Err(Cause::new(Code::UNAVAILABLE, "the database fails to the end")),
             },
@@ -223,13 +223,13 @@ async fn refuse<O: Operation, D: Store<O>>(
     let letter = || letter(message, taken.arrival, &cause);
     refused(shared, index, (&message.subject, message.reply.is_none()), &cause, letter).await;
     if let Some(to) = to {
-        let (headers, body) = refusal(shared, O::SPECS[index].empty_answer, &cause);
+        let (headers, body) = refusal(shared, Some(&O::SPECS[index]), &cause);
         send_to(shared, message, to, headers, body).await;
     }
 }
 
-/// Counts an operation that is not done, and keeps what was refused, before the peer is told. It came on this subject; nobody waits
-/// for its answer where it is `plain`.
+/// Counts an operation that is not done, and keeps what was refused, before the peer is told. It came on this subject; where it is
+/// `plain`, no peer waits for its answer.
 pub(super) async fn refused<O: Operation, D: Store<O>>(
     shared: &Shared<O, D>,
     index: usize,
@@ -265,7 +265,7 @@ pub(super) async fn keep_dead_letter<O: Operation, D: Store<O>>(
 ) -> bool {
     let (mut pause, mut again) = (RETRY.0, shared.progress.taken(name));
     while let Err(e) = shared.db.dead_letter(letter.clone(), false).await {
-        shared.troubles.unburied(name, &e);
+        shared.troubles.dead_letter_failed(name, &e);
         again.because(&e);
         if !wait(&shared.give_up, &mut pause).await {
             return false;
@@ -319,7 +319,7 @@ async fn answer<O: Operation, D: Store<O>>(
     let Some(to) = to else { return };
     let (headers, body) = match encoded(spec, reply, shared.most(), O::encode_answer) {
         Ok((body, omitted)) => (wire::cut_headers(shared.db.id(), omitted), body),
-        Err(cause) => refusal(shared, spec.empty_answer, &cause),
+        Err(cause) => refusal(shared, Some(spec), &cause),
     };
     send_to(shared, message, to, headers, body).await;
 }

@@ -72,14 +72,14 @@ impl<O: Operation, D: Store<O>> Lanes<O, D> {
                 return;
             }
         }
-        let busy = serves.works().then(|| self.shared.busy.token());
+        let token = serves.works().then(|| self.shared.running.token());
         let place = self.shared.room.take(&mut message);
         let taken = place.map(|place| Taken {
             message,
             arrival: clock::issue(),
             id: OpId::new(),
             place,
-            _busy: busy,
+            _running: token,
         });
         // A lane that is closed has ended with its connection, in the middle of a start.
         let overrun = match self.lanes.get(&serves).zip(taken) {

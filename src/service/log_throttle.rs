@@ -20,7 +20,7 @@ pub(super) struct LogThrottle {
     database: RateLimitedLog,
     /// Whether the database has failed since it last wrote something.
     database_down: AtomicBool,
-    unburied: RateLimitedLog,
+    dead_letter_failed: RateLimitedLog,
     unanswered: RateLimitedLog,
     overrun: RateLimitedLog,
     overruns: AtomicU64,
@@ -30,7 +30,7 @@ pub(super) struct LogThrottle {
     unknown: RateLimitedLog,
     unknowns: AtomicU64,
     pub(super) said: ServerLog,
-    pub(super) losses: ConnectionLog,
+    pub(super) connection_log: ConnectionLog,
     pub(super) denials: Denials,
     pub(super) unreadable: Unreadable,
     pub(super) sighted: ForeignSightings,
@@ -43,7 +43,7 @@ impl LogThrottle {
             refused: names.map(|name| (name, RateLimitedLog::new())).collect(),
             database: RateLimitedLog::new(),
             database_down: AtomicBool::new(false),
-            unburied: RateLimitedLog::new(),
+            dead_letter_failed: RateLimitedLog::new(),
             unanswered: RateLimitedLog::new(),
             overrun: RateLimitedLog::new(),
             overruns: AtomicU64::new(0),
@@ -53,7 +53,7 @@ impl LogThrottle {
             unknown: RateLimitedLog::new(),
             unknowns: AtomicU64::new(0),
             said: ServerLog::default(),
-            losses: ConnectionLog::default(),
+            connection_log: ConnectionLog::default(),
             denials: Denials::default(),
             unreadable: Unreadable::default(),
             sighted: ForeignSightings::default(),
@@ -63,7 +63,7 @@ impl LogThrottle {
     /// A message was refused for what it says. `index` is out of range for one that is no operation.
     pub(super) fn refused(&self, index: usize, subject: &str, cause: &Cause) {
         let Some((operation, trouble)) = self.refused.get(index).or(self.refused.last()) else { return };
-        if let Some(more) = trouble.again() {
+        if let Some(more) = trouble.record() {
             tracing::warn!(operation, subject, "refused: {cause}{more}");
         }
     }
@@ -71,7 +71,7 @@ impl LogThrottle {
     /// The database has failed, and not because of the operation.
     pub(super) fn database_fails(&self, operation: &str, cause: &Cause) {
         self.database_down.store(true, Ordering::Relaxed);
-        if let Some(more) = self.database.again() {
+        if let Some(more) = self.database.record() {
             tracing::warn!(
                 operation,
                 "the database fails: {cause}{more}. Clients that wait for an answer get an error and fall back; everything \
@@ -86,7 +86,7 @@ impl LogThrottle {
         if self.database_down.load(Ordering::Relaxed) {
             self.database_down.store(false, Ordering::Relaxed);
         }
-        if let Some(past) = self.database.over() {
+        if let Some(past) = self.database.recovered() {
             serves_again(past);
         }
     }
@@ -97,15 +97,15 @@ impl LogThrottle {
     }
 
     /// What was refused could not be kept.
-    pub(super) fn unburied(&self, operation: &str, cause: &Cause) {
-        if let Some(more) = self.unburied.again() {
+    pub(super) fn dead_letter_failed(&self, operation: &str, cause: &Cause) {
+        if let Some(more) = self.dead_letter_failed.record() {
             tracing::warn!(operation, "a dead letter could not be kept, and is tried again: {cause}{more}");
         }
     }
 
     /// An answer has not left.
     pub(super) fn unanswered(&self, error: &dyn std::fmt::Display) {
-        if let Some(more) = self.unanswered.again() {
+        if let Some(more) = self.unanswered.record() {
             tracing::warn!(
                 "an answer could not be sent; a client that waits for it falls back: {error}{more}"
             );
@@ -115,7 +115,7 @@ impl LogThrottle {
     /// More has come than was taken.
     pub(super) fn overrun(&self) {
         self.overruns.fetch_add(1, Ordering::Relaxed);
-        if let Some(more) = self.overrun.again() {
+        if let Some(more) = self.overrun.record() {
             tracing::error!(
                 "requests come faster than they are taken; some were lost on the way, and clients that wait for an \
                  answer fall back{more}"
@@ -126,7 +126,7 @@ impl LogThrottle {
     /// An answer was wanted where none goes, or a message that is no word of the stream wanted to be acknowledged.
     pub(super) fn not_inbox(&self, subject: &str, why: &dyn std::fmt::Display) {
         self.not_inboxes.fetch_add(1, Ordering::Relaxed);
-        if let Some(more) = self.not_inbox.again() {
+        if let Some(more) = self.not_inbox.record() {
             tracing::warn!(subject, "refused without an answer: {why}{more}");
         }
     }
@@ -139,7 +139,7 @@ impl LogThrottle {
     /// Something came on a subject of ours that is no operation.
     pub(super) fn unknown(&self, subject: &str) {
         self.unknowns.fetch_add(1, Ordering::Relaxed);
-        if let Some(more) = self.unknown.again() {
+        if let Some(more) = self.unknown.record() {
             tracing::warn!(subject, "unknown operation; ignored{more}");
         }
     }
@@ -160,14 +160,14 @@ impl LogThrottle {
             // It is a notice, with what follows from it and what helps.
             return tracing::debug!("the NATS server says: {error}");
         }
-        if let Some(more) = self.server.again() {
+        if let Some(more) = self.server.record() {
             tracing::error!("the NATS server says: {error}{more}");
         }
     }
 
     /// Says what no line stands for yet, of everything that is over; of everything, at the end.
-    pub(super) fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
-        if let Some(lost) = self.losses.rest(&end) {
+    pub(super) fn report(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
+        if let Some(lost) = self.connection_log.report(&end) {
             tracing::warn!("{lost}");
         }
         let unsaid = |trouble| end(trouble).filter(|past| past.unsaid > 0);
@@ -182,7 +182,7 @@ impl LogThrottle {
             );
         }
         for (trouble, what) in [
-            (&self.unburied, "times a dead letter could not be kept"),
+            (&self.dead_letter_failed, "times a dead letter could not be kept"),
             (&self.unanswered, "answers could not be sent"),
             (&self.overrun, "times requests came faster than they were taken"),
             (&self.server, "complaints of the NATS server"),
@@ -196,9 +196,9 @@ impl LogThrottle {
     }
 
     /// The last word.
-    pub(super) fn finish(&self) {
-        self.rest(RateLimitedLog::finish);
-        let Some(past) = self.database.finish() else { return };
+    pub(super) fn flush(&self) {
+        self.report(RateLimitedLog::flush);
+        let Some(past) = self.database.flush() else { return };
         if !self.database_down.load(Ordering::Relaxed) {
             serves_again(past);
         } else if past.unsaid > 0 {
@@ -228,28 +228,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_flood_of_garbage_is_a_line_and_a_count_and_hides_no_other_operation() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined", "message_log"]);
+        let troubles = LogThrottle::new(&["item_added", "note_taken"]);
         let cause = Cause::new(Code::INVALID, "not JSON");
         for _ in 0..5_000 {
-            troubles.refused(0, "shop.db.user.joined", &cause);
+            troubles.refused(0, "shop.db.item.added", &cause);
         }
-        troubles.refused(1, "shop.db.message.log", &cause);
+        troubles.refused(1, "shop.db.note.taken", &cause);
         troubles.refused(9, "shop.db.what", &cause);
         let said = heard.take();
         assert_eq!(said.len(), 3, "{said:?}");
         assert!(
-            said[0].contains("refused: not JSON (invalid)") && said[0].contains("user_joined"),
+            said[0].contains("refused: not JSON (invalid)") && said[0].contains("item_added"),
             "{said:?}"
         );
-        troubles.rest(RateLimitedLog::over);
+        troubles.report(RateLimitedLog::recovered);
         assert_eq!(heard.take(), Vec::<String>::new(), "it may go on");
         time::advance(RateLimitedLog::CALM).await;
-        troubles.rest(RateLimitedLog::over);
+        troubles.report(RateLimitedLog::recovered);
         let said = heard.take();
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(
             said[0].contains("4999 more messages were refused")
-                && said[0].contains("user_joined")
+                && said[0].contains("item_added")
                 && said[0].contains("dead_letters")
         );
     }
@@ -257,10 +257,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_database_that_fails_is_said_once_and_its_return_tells_how_often_it_failed() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         let busy = Cause::new(Code::BUSY, "the database is locked");
         for _ in 0..400 {
-            troubles.database_fails("user_joined", &busy);
+            troubles.database_fails("item_added", &busy);
             time::advance(Duration::from_millis(10)).await;
         }
         troubles.database_serves();
@@ -279,10 +279,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_database_that_fails_and_serves_in_turns_is_two_lines_in_ten_seconds_at_most() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         let full = Cause::new(Code::STORAGE, "the disk is full");
         for _ in 0..1_000 {
-            troubles.database_fails("user_joined", &full);
+            troubles.database_fails("item_added", &full);
             time::advance(Duration::from_millis(3_500)).await;
             troubles.database_serves();
         }
@@ -295,13 +295,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_not_said_comes_out_at_the_end() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         for _ in 0..3 {
             troubles.overrun();
-            troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
+            troubles.database_fails("item_added", &Cause::new(Code::BUSY, "locked"));
         }
         heard.take();
-        troubles.finish();
+        troubles.flush();
         assert_eq!(troubles.overruns(), 3, "said or not");
         let said = heard.take();
         assert!(said[0].starts_with("WARN 2 more times requests came faster"), "{said:?}");
@@ -312,13 +312,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_database_that_wrote_at_last_did_not_fail_to_the_end() {
         let (heard, _guard) = CapturedLogs::catch();
-        let troubles = LogThrottle::new(&["user_joined"]);
+        let troubles = LogThrottle::new(&["item_added"]);
         for _ in 0..3 {
-            troubles.database_fails("user_joined", &Cause::new(Code::BUSY, "locked"));
+            troubles.database_fails("item_added", &Cause::new(Code::BUSY, "locked"));
         }
         troubles.database_serves();
         heard.take();
-        troubles.finish();
+        troubles.flush();
         assert_eq!(heard.take(), ["INFO the database serves again; before, 3 tries failed in 0.0 s"]);
     }
 }

@@ -170,7 +170,7 @@ where
         replies: Replies::new::<O>(&names, &settings.reply_prefixes)?,
         names,
     };
-    let _told = settings.monitor.tells(Watching::<O, _>::new(db.clone(), &lasting));
+    let _registration = settings.monitor.register(Watching::<O, _>::new(db.clone(), &lasting));
     let served = {
         let (counters, troubles) = (Arc::clone(&lasting.counters), Arc::clone(&lasting.troubles));
         let db = db.clone();

@@ -1,4 +1,4 @@
-//! What services tell of themselves while they run, to whoever shows it.
+//! What services report of themselves while they run, for display.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct Monitor(Arc<Mutex<Inner>>);
 #[derive(Default)]
 struct Inner {
     number: u64,
-    running: Vec<(u64, Arc<dyn Tells>)>,
+    running: Vec<(u64, Arc<dyn Observed>)>,
     /// What those have done that have ended.
     past: Done,
 }
@@ -31,7 +31,7 @@ pub(super) struct Done {
 }
 
 /// What tells: a service, or a connection for several.
-pub(super) trait Tells: Send + Sync {
+pub(super) trait Observed: Send + Sync {
     /// Whether a server is connected; none before the first time.
     fn connected(&self) -> Option<bool>;
 
@@ -47,7 +47,7 @@ pub(super) trait Tells: Send + Sync {
 }
 
 /// Tells as long as it is kept; what was done stays counted.
-pub(super) struct Told {
+pub(super) struct Registration {
     monitor: Monitor,
     number: u64,
 }
@@ -90,16 +90,16 @@ impl Monitor {
     }
 
     /// Lets a service tell.
-    pub(super) fn tells(&self, service: impl Tells + 'static) -> Told {
+    pub(super) fn register(&self, service: impl Observed + 'static) -> Registration {
         let mut inner = self.0.lock();
         inner.number += 1;
         let number = inner.number;
         inner.running.push((number, Arc::new(service)));
-        Told { monitor: self.clone(), number }
+        Registration { monitor: self.clone(), number }
     }
 
     /// A service that ends meanwhile is not waited for.
-    fn running(&self) -> Vec<Arc<dyn Tells>> {
+    fn running(&self) -> Vec<Arc<dyn Observed>> {
         self.0.lock().running.iter().map(|(_, service)| Arc::clone(service)).collect()
     }
 
@@ -109,7 +109,7 @@ impl Monitor {
     }
 }
 
-impl Drop for Told {
+impl Drop for Registration {
     fn drop(&mut self) {
         let mut inner = self.monitor.0.lock();
         if let Some(place) = inner.running.iter().position(|(number, _)| *number == self.number) {

@@ -103,7 +103,7 @@ impl<L> ServiceOptions<L> {
         /// Prefixes of reply subjects that are answered to, beside `_INBOX`. Nothing but inboxes may lie there: an answer is
         /// published under this service's rights, wherever a peer wants it.
         reply_prefixes: Vec<String>,
-        /// Where the service tells of itself while it runs. Default: one that nobody looks at.
+        /// Where the service tells of itself while it runs. Default: one that is not read.
         monitor: Monitor,
     }
 

@@ -43,7 +43,7 @@ struct Failing {
     pause: Duration,
     not_before: Instant,
     failed: Instant,
-    /// How many tries are under way, and how many may be.
+    /// How many attempts are under way, and how many may be.
     under_way: usize,
     width: usize,
 }
@@ -59,7 +59,7 @@ pub(super) struct RetryPermit {
 
 /// Waits for a turn. Dropped, it has left the queue.
 #[derive(Debug)]
-pub(super) struct Ticket {
+pub(super) struct PendingPermit {
     outage: Arc<Outage>,
     priority: Priority,
     permit: oneshot::Receiver<RetryPermit>,
@@ -73,7 +73,7 @@ pub(super) fn is_of_the_database(cause: &Cause) -> bool {
 
 impl Outage {
     /// A turn for something that has failed so often; or a place in the queue, while the database fails.
-    pub(super) fn enter(self: &Arc<Self>, failures: u32) -> Result<RetryPermit, Ticket> {
+    pub(super) fn enter(self: &Arc<Self>, failures: u32) -> Result<RetryPermit, PendingPermit> {
         if !self.fails.load(Ordering::Relaxed) {
             return Ok(RetryPermit { outage: Arc::clone(self), given: Instant::now(), counted: false });
         }
@@ -84,7 +84,7 @@ impl Outage {
         state.waiting.insert(priority, tx);
         drop(state);
         self.admit();
-        Err(Ticket { outage: Arc::clone(self), priority, permit })
+        Err(PendingPermit { outage: Arc::clone(self), priority, permit })
     }
 
     /// Something was written beside the queue, or the store has found its database again: the next probe comes soon.
@@ -177,7 +177,7 @@ impl RetryPermit {
         self.outage.admit();
     }
 
-    /// The database has failed. What has failed takes another ticket.
+    /// The database has failed. What has failed takes another place in the queue.
     pub(super) fn failed(mut self) {
         let now = Instant::now();
         {
@@ -211,17 +211,17 @@ impl Drop for RetryPermit {
     }
 }
 
-impl Future for Ticket {
+impl Future for PendingPermit {
     type Output = RetryPermit;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RetryPermit> {
         let permit = ready!(Pin::new(&mut self.permit).poll(cx));
         // Its sender is in the queue for as long as this is there.
-        Poll::Ready(permit.expect("no ticket is lost"))
+        Poll::Ready(permit.expect("no place in the queue is lost"))
     }
 }
 
-impl Drop for Ticket {
+impl Drop for PendingPermit {
     fn drop(&mut self) {
         self.outage.state.lock().waiting.remove(&self.priority);
     }
@@ -234,13 +234,13 @@ mod tests {
     use super::*;
 
     /// Tries until the database has done it; how often.
-    async fn perform(outage: Arc<Outage>, serves: Arc<AtomicBool>, tries: Arc<AtomicU64>) {
+    async fn perform(outage: Arc<Outage>, serves: Arc<AtomicBool>, attempts: Arc<AtomicU64>) {
         for failures in 0.. {
             let permit = match outage.enter(failures) {
                 Ok(permit) => permit,
-                Err(ticket) => ticket.await,
+                Err(pending) => pending.await,
             };
-            tries.fetch_add(1, Ordering::Relaxed);
+            attempts.fetch_add(1, Ordering::Relaxed);
             time::sleep(Duration::from_millis(1)).await;
             if serves.load(Ordering::Relaxed) {
                 return permit.served();
@@ -251,25 +251,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_thousand_that_wait_for_minutes_try_one_at_a_time_and_are_all_done_soon_after() {
-        let (outage, serves, tries) = (Arc::default(), Arc::default(), Arc::default());
-        let begun = (0..1000).map(|_| perform(Arc::clone(&outage), Arc::clone(&serves), Arc::clone(&tries)));
+        let (outage, serves, attempts) = (Arc::default(), Arc::default(), Arc::default());
+        let begun =
+            (0..1000).map(|_| perform(Arc::clone(&outage), Arc::clone(&serves), Arc::clone(&attempts)));
         let all = tokio::spawn(futures_util::future::join_all(begun));
         time::sleep(Duration::from_secs(420)).await;
-        let tried = tries.load(Ordering::Relaxed);
+        let tried = attempts.load(Ordering::Relaxed);
         assert!((1050..1250).contains(&tried), "each once, then a probe every 2.5 to 5 s: {tried}");
         serves.store(true, Ordering::Relaxed);
         let since = Instant::now();
         outage.lives();
         all.await.expect("all are done");
         assert!(since.elapsed() < Duration::from_millis(500), "{:?}", since.elapsed());
-        assert_eq!(tries.load(Ordering::Relaxed), tried + 1000, "each once");
+        assert_eq!(attempts.load(Ordering::Relaxed), tried + 1000, "each once");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_always_fails_keeps_nothing_else_from_its_turn() {
-        let (outage, never, tries) = (Arc::<Outage>::default(), Arc::default(), Arc::default());
+        let (outage, never, attempts) = (Arc::<Outage>::default(), Arc::default(), Arc::default());
         for _ in 0..10 {
-            tokio::spawn(perform(Arc::clone(&outage), Arc::clone(&never), Arc::clone(&tries)));
+            tokio::spawn(perform(Arc::clone(&outage), Arc::clone(&never), Arc::clone(&attempts)));
         }
         time::sleep(Duration::from_secs(60)).await;
         for n in 0..100 {

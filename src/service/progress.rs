@@ -184,10 +184,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_tried_again_is_known_with_its_cause_until_it_is_done() {
         let progress = Progress::default();
-        let mut first = progress.taken("user_joined");
+        let mut first = progress.taken("item_added");
         assert!(progress.stuck().is_none(), "it has not failed");
         time::advance(Duration::from_secs(2)).await;
-        let mut second = progress.taken("message_log");
+        let mut second = progress.taken("note_taken");
         first.because(&Cause::new(Code::BUSY, "locked"));
         first.because(&Cause::new(Code::BUSY, "still locked"));
         second.because(&Cause::new(Code::STORAGE, "full"));

@@ -103,7 +103,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             if let Some(ended) = ended {
                 self.replaced.take().into_iter().for_each(|tasks| self.earlier.add(tasks));
                 self.earlier.finish(stream, self.settings.grace).await;
-                self.lasting.troubles.finish();
+                self.lasting.troubles.flush();
                 return ended;
             }
             self.earlier.add(stream);
@@ -205,8 +205,8 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             part,
             ..
         } = &self.lasting;
-        let busy = TaskTracker::new();
-        busy.close();
+        let running = TaskTracker::new();
+        running.close();
         Arc::new(Shared {
             client: tasks.link.client.clone(),
             spare: spare.client.clone(),
@@ -231,7 +231,7 @@ impl<O: Operation, D: Store<O>> Run<O, D> {
             troubles: Arc::clone(troubles),
             connection: tasks.link.state.clone(),
             url: Arc::clone(&tasks.link.url),
-            busy,
+            running,
             stop: stop.clone(),
             give_up: tasks.give_up.clone(),
         })

@@ -66,7 +66,7 @@ pub(super) struct Shared<O, D> {
     pub(super) url: Arc<str>,
     /// The subscriptions that take requests, and the requests that were taken and are not done. Closed, so that it can be
     /// waited for at any time.
-    pub(super) busy: TaskTracker,
+    pub(super) running: TaskTracker,
     /// Nothing more is to be taken.
     pub(super) stop: CancellationToken,
     /// The time for finishing is over.

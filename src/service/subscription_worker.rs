@@ -36,8 +36,8 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
     let Subscription { serves, subject, subscriber: mut messages, early } = subscription;
     let mut connection = shared.connection.clone();
     early.into_iter().for_each(|message| lanes.take(serves, message));
-    let new_busy = || serves.works().then(|| shared.busy.token());
-    let (mut taking, mut busy) = (Intake::Yes, new_busy());
+    let new_token = || serves.works().then(|| shared.running.token());
+    let (mut taking, mut busy) = (Intake::Yes, new_token());
     while taking != Intake::Over {
         let next = tokio::select! {
             biased;
@@ -54,7 +54,7 @@ pub(super) async fn run<O: Operation, D: Store<O>>(
             Intake::Yes => match subscriber(&shared.names, &shared.client, serves, &subject).await {
                 Ok(again) => {
                     messages = again;
-                    busy = new_busy();
+                    busy = new_token();
                 }
                 Err(e) => {
                     tracing::error!(subject, "this service no longer listens here: {e}");
@@ -89,7 +89,7 @@ async fn change<O: Operation, D: Store<O>>(
     };
     if serves == Serves::Ping && taking == Intake::Yes {
         // Until every worker has answered its requests.
-        shared.busy.wait().await;
+        shared.running.wait().await;
     }
     next
 }

@@ -43,5 +43,5 @@ pub(super) struct Taken {
     /// The memory that it holds.
     pub(super) place: QueuePosition,
     /// It is being worked on. The sign of life is none of it.
-    pub(super) _busy: Option<TaskTrackerToken>,
+    pub(super) _running: Option<TaskTrackerToken>,
 }

@@ -20,7 +20,7 @@ const WAITING: Duration = Duration::from_millis(500);
 /// Says what is over, for as long as the service runs.
 pub(super) async fn over<O, D>(shared: Arc<Shared<O, D>>) {
     while time::timeout(OVER, shared.stop.cancelled()).await.is_err() {
-        shared.troubles.rest(RateLimitedLog::over);
+        shared.troubles.report(RateLimitedLog::recovered);
         shared.troubles.unreadable.tell(&shared.notices);
     }
 }

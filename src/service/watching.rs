@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::counters::{Counters, Served};
 use super::listening::Listening;
 use super::log_throttle::LogThrottle;
-use super::monitor::{Done, Tells};
+use super::monitor::{Done, Observed};
 use super::notices::Notices;
 use super::progress::Progress;
 use super::run::ServiceState;
@@ -46,7 +46,7 @@ impl<O: Operation, D: Store<O>> Watching<O, D> {
     }
 }
 
-impl<O: Operation, D: Store<O>> Tells for Watching<O, D> {
+impl<O: Operation, D: Store<O>> Observed for Watching<O, D> {
     fn done(&self) -> Done {
         let counts = |(index, before): (usize, &u64)| {
             let counters = self.counters.of(index);

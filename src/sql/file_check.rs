@@ -9,7 +9,7 @@ use sqlx::{Connection, Row};
 use tokio::time;
 
 use super::checkpoint::Checkpoints;
-use super::witness::Found;
+use super::witness::FileMatch;
 use super::writer::Writer;
 use super::{error, sqlite};
 use crate::error::Cause;
@@ -112,9 +112,9 @@ impl Writer {
             {
                 // The same file, and SQLite has written to it: it is no copy, unless all three files were written over.
                 match self.witness.ask(connection).await {
-                    Ok(Found::Right) => {}
-                    Ok(Found::Another) => return Err(db_file.renamed().into()),
-                    Ok(Found::Older) => {
+                    Ok(FileMatch::Right) => {}
+                    Ok(FileMatch::Another) => return Err(db_file.renamed().into()),
+                    Ok(FileMatch::Older) => {
                         let found = async {
                             let is_older = self.witness.is_after(connection).await?;
                             Ok::<_, sqlx::Error>((is_older, self.witness.again(connection).await?))
@@ -200,11 +200,11 @@ impl Writer {
         closed.map_err(|e| self.unreadable(e))
     }
 
-    fn verdict(&self, found: Result<Found, sqlx::Error>) -> Result<(), FileError> {
+    fn verdict(&self, found: Result<FileMatch, sqlx::Error>) -> Result<(), FileError> {
         match found {
-            Ok(Found::Right) => Ok(()),
-            Ok(Found::Another) => Err(self.db_file.foreign().into()),
-            Ok(Found::Older) => Err(self.db_file.older().into()),
+            Ok(FileMatch::Right) => Ok(()),
+            Ok(FileMatch::Another) => Err(self.db_file.foreign().into()),
+            Ok(FileMatch::Older) => Err(self.db_file.older().into()),
             Err(e) => Err(self.unreadable(e)),
         }
     }

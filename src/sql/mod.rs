@@ -278,7 +278,7 @@ impl<O: Persist> SqlService<O> {
     /// How often the operation of this index came and had no effect, because the ledger knew it already: as a late delivery
     /// of what was served another way, as a redelivery, or as a client's second try. Counted since this was opened.
     #[must_use]
-    pub fn repeated(&self, index: usize) -> u64 {
+    pub fn duplicates(&self, index: usize) -> u64 {
         self.shared.duplicates.of(index)
     }
 
@@ -325,7 +325,7 @@ impl<O: Persist> SqlService<O> {
         rx.await.map_err(|_| error::vanished())?
     }
 
-    /// Removes what is too old at the time `now`, in unix milliseconds, and answers how much of what. A service does
+    /// Removes what is too old at the time `now`, in unix milliseconds, and returns how much of what. A service does
     /// so by itself, see [`SqliteOptions::retention`]. Two may do it at the same time. Dropping the future ends it after
     /// the transaction it is in.
     ///
@@ -336,7 +336,7 @@ impl<O: Persist> SqlService<O> {
         retention::round(retention, now, None, folds, &*self.shared.reader, &writes).await
     }
 
-    /// Folds what operations have appended until now, and answers how many rows that were (see
+    /// Folds what operations have appended until now, and returns how many rows that were (see
     /// [`Fold`](crate::operation::Fold)). A service does so by itself. Dropping the future ends it after the transaction it is
     /// in.
     ///

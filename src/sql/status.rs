@@ -1,4 +1,4 @@
-//! What a database tells of itself to whoever shows it.
+//! What a database reports of itself, for display.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub struct WriterStatus {
     /// takes as long as that.
     #[serde(serialize_with = "seconds")]
     pub silent: Duration,
-    /// Why it could not write when it tried last, and no operation was to blame: a lock, a full disk. While nobody asks it
+    /// Why it could not write when it tried last, and no operation was to blame: a lock, a full disk. While there are no requests, it
     /// tries by itself, every five seconds.
     pub failing: Option<String>,
 }

@@ -26,7 +26,7 @@ impl<O: Persist> Store<O> for SqlService<O> {
     }
 
     fn duplicates(&self, index: usize) -> u64 {
-        self.repeated(index)
+        self.duplicates(index)
     }
 
     async fn close(&self) {

@@ -4,12 +4,12 @@ use crate::operation::RetentionRule;
 use crate::store::text::Statement;
 
 /// What may come again.
-const KNOWN: &str = "known (id) AS (SELECT id FROM ledger)";
+const LEDGER_IDS: &str = "known (id) AS (SELECT id FROM ledger)";
 
 /// The statement that answers what is old as a JSON array of keys.
 pub(super) fn finding(sweep: &RetentionRule) -> String {
     format!(
-        "WITH {KNOWN}, sweep (now, horizon, most) AS (SELECT $3, $2, $1), found (key) AS ({}\n)
+        "WITH {LEDGER_IDS}, sweep (now, horizon, most) AS (SELECT $3, $2, $1), found (key) AS ({}\n)
          SELECT json_group_array(key) FROM found",
         sweep.find
     )
@@ -21,5 +21,5 @@ pub(super) fn over_gone(sql: &str) -> String {
         "gone (key) AS (SELECT value FROM json_each($1)), sweep (now, horizon) AS (SELECT $3, $2)";
     // One that cannot be read was refused when the database was opened.
     Statement::read(sql)
-        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{KNOWN}, {GONE}")))
+        .map_or_else(|_| sql.to_owned(), |statement| statement.over(&format!("{LEDGER_IDS}, {GONE}")))
 }

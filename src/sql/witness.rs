@@ -40,7 +40,7 @@ pub(super) struct Witness {
 
 /// What a file turns out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FileMatch {
     Right,
     Another,
     Older,
@@ -88,12 +88,12 @@ impl Witness {
     }
 
     /// Dead letters were kept, up to this number.
-    pub(super) fn buried(&mut self, last: i64) {
+    pub(super) fn dead_letters_kept(&mut self, last: i64) {
         self.letters = self.letters.max(last);
     }
 
     /// What the file is that a connection has open.
-    pub(super) async fn ask(&self, connection: &mut SqliteConnection) -> Result<Found, sqlx::Error> {
+    pub(super) async fn ask(&self, connection: &mut SqliteConnection) -> Result<FileMatch, sqlx::Error> {
         let asked = sqlx::query(ASK)
             .bind(self.ids.as_str())
             .bind(self.batch)
@@ -104,11 +104,11 @@ impl Witness {
         let (database, batch, letters): (Option<String>, bool, bool) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
         Ok(if database.as_deref() != Some(self.database.as_str()) {
-            Found::Another
+            FileMatch::Another
         } else if batch && letters {
-            Found::Right
+            FileMatch::Right
         } else {
-            Found::Older
+            FileMatch::Older
         })
     }
 }

@@ -302,7 +302,7 @@ impl Backend for Writer {
             if let Some(result) = self.finish(since, result).await {
                 let last = result.map_err(|e| error::of_the_frame(&e)).inspect_err(|e| self.failed(e))?;
                 return if self.kept().await? {
-                    self.witness.buried(last);
+                    self.witness.dead_letters_kept(last);
                     if self.trim.is_due(letters) {
                         self.trim().await;
                     }

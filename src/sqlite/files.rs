@@ -24,7 +24,7 @@ pub(crate) fn create_new(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Creates an empty file if there is none; answers whether it did.
+/// Creates an empty file if there is none; returns whether it did.
 pub(crate) fn create(path: &Path, mode: u32) -> io::Result<bool> {
     match create_new(path, mode) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(false),

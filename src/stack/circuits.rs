@@ -42,18 +42,22 @@ impl Circuits {
     /// at once, whatever its circuit has seen before. Without this, a circuit closes on its own probe, some
     /// hundred milliseconds later.
     ///
-    /// `found` is called after every change, with each kind that the bus takes, for example to wake the replay
+    /// `on_available` is called after every change, with each kind that the bus takes, for example to wake the replay
     /// of an outbox.
     ///
     /// Spawns a task, so it must be called within a tokio runtime.
-    pub fn bind_health(&self, mut bus: watch::Receiver<Health>, found: impl Fn(Kind) + Send + 'static) {
+    pub fn bind_health(
+        &self,
+        mut bus: watch::Receiver<Health>,
+        on_available: impl Fn(Kind) + Send + 'static,
+    ) {
         let circuits = self.clone();
         tokio::spawn(async move {
             while bus.changed().await.is_ok() {
                 for kind in [Kind::Event, Kind::Call, Kind::Query] {
                     if bus.borrow().takes(kind) {
                         circuits.of(kind).set_healthy(true);
-                        found(kind);
+                        on_available(kind);
                     }
                 }
             }

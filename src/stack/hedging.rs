@@ -48,7 +48,7 @@ pub struct Hedging {
 const OVERDUE: Duration = Duration::from_millis(100);
 
 /// How long an operation waits for NATS that the database could not take: a call that the lock of the database keeps waiting, which
-/// is longer than the service waits for the same lock; and any other operation while NATS answers nobody.
+/// is longer than the service waits for the same lock; and any other operation while NATS answers no request.
 const PATIENCE: Duration = Duration::from_millis(450);
 
 /// When an event starts in the outbox.

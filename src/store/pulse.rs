@@ -100,7 +100,7 @@ impl Pulse {
         self.failing.why.lock().as_ref().map(|(cause, _)| cause.clone())
     }
 
-    /// Whether it is to be tried: it has failed, and nobody has asked for anything since.
+    /// Whether it is to be tried: it has failed, and there was no request since.
     pub(crate) fn is_to_be_tried(&self) -> bool {
         self.failing.is_so.load(Ordering::Relaxed)
             && self.failing.why.lock().as_ref().is_some_and(|(_, at)| at.elapsed() >= QUIET)

@@ -66,7 +66,7 @@ pub(crate) trait Backend: Send + 'static {
     /// Keeps dead letters: all, or none.
     fn keep_dead_letter(&mut self, letters: &[DeadLetter]) -> impl Future<Output = Result<(), Cause>> + Send;
 
-    /// Removes what is old; answers how many rows, or what else the sweep counts.
+    /// Removes what is old; returns how many rows, or what else the sweep counts.
     fn remove(&mut self, removal: &Removal) -> impl Future<Output = Result<u64, Cause>> + Send;
 
     /// Writes down a fact.
@@ -133,7 +133,7 @@ impl<B: Backend> Writer<B> {
         recorded
     }
 
-    /// Tries whether a database that has failed can be written again: without it, nobody would know before the next operation.
+    /// Tries whether a database that has failed can be written again: without it, that would be unknown before the next operation.
     async fn probe(&mut self) {
         if self.pulse.is_to_be_tried() {
             let record = Record { statements: PROBE, value: "database_id".to_owned() };

@@ -150,7 +150,7 @@ impl<O: Persist> DbFile<O> {
     }
 
     /// How many messages could not be understood.
-    pub async fn buried(&self) -> u64 {
+    pub async fn dead_letters(&self) -> u64 {
         u64::try_from(self.number("SELECT count(*) FROM dead_letters").await).unwrap()
     }
 }

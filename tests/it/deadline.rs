@@ -95,7 +95,7 @@ async fn every_path_drops_what_comes_too_late_and_the_service_counts_it() {
     let served = service.stop().await;
     assert_eq!((served.expired, served.refused, served.done), (1, 0, 1), "{served:?}");
     assert_eq!(
-        (file.buried().await, file.texts("SELECT username FROM presence").await),
+        (file.dead_letters().await, file.texts("SELECT username FROM presence").await),
         (0, vec!["e".into()])
     );
 }

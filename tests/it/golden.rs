@@ -43,6 +43,7 @@ fn operations() -> Vec<(&'static str, Op)> {
         username: Some(alice()),
         containing: Some("hi".into()),
         since: 1_700_000_000,
+        before: Some(1_800_000_000),
         limit: 20,
     };
     let quote = QuoteAdd {
@@ -101,6 +102,7 @@ fn operations() -> Vec<(&'static str, Op)> {
         ("kv_get", KvGet { plugin_name: "trivia".into(), key: "round".into() }.into()),
         ("kv_get_unknown", KvGet { plugin_name: "trivia".into(), key: "rest".into() }.into()),
         ("kv_list", KvList { plugin_name: "trivia".into(), prefix: "r".into(), limit: 1000 }.into()),
+        ("forget", Forget { username: "nobody".into() }.into()),
         ("kv_delete", KvDelete { plugin_name: "trivia".into(), key: "round".into() }.into()),
     ]
 }
@@ -169,6 +171,35 @@ fn lines(mark: char, headers: &HeaderMap) -> String {
         .collect();
     lines.sort();
     lines.concat()
+}
+
+/// Requests as a plugin of the Python bot writes them, and its answers. What a refusal says beside its code is ours.
+#[tokio::test]
+async fn the_python_bots_plugins_are_answered_as_the_file_says() {
+    let (server, file) = (NatsServer::start().await, DbFile::new());
+    let _service = DbService::start(&server, &file).await;
+    let peer = Peer::connect(&server).await;
+    let text = std::fs::read_to_string(folder().join("origin/kv.txt")).unwrap();
+    let mut answers = 0;
+    let mut said = None;
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        if let Some(asked) = line.strip_prefix("> ") {
+            let (subject, payload) = asked.split_once(' ').unwrap();
+            let payload = payload.replace("<70000 letters>", &"x".repeat(70_000));
+            said = Some(peer.request(subject, payload).await.body);
+            continue;
+        }
+        let expected: serde_json::Value = serde_json::from_str(line.strip_prefix("< ").unwrap()).unwrap();
+        let said = said.take().expect("a request before each answer");
+        let mut found: serde_json::Value = serde_json::from_str(&said).unwrap();
+        if let Some(error) = found.get_mut("error") {
+            assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{said}");
+            error.as_object_mut().unwrap().remove("message");
+        }
+        assert_eq!(found, expected, "{line}");
+        answers += 1;
+    }
+    assert_eq!(answers, 28);
 }
 
 /// The one answer that depends on the time of asking.

@@ -2,7 +2,7 @@
 
 mod answers;
 mod bundles;
-mod neighbours;
+mod peers;
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

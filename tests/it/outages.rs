@@ -24,14 +24,14 @@ use tower::util::MapRequestLayer;
 const WAITING: u64 = 600;
 /// For how long it is gone, beyond the first failure.
 const GONE: Duration = Duration::from_secs(8);
-/// So many tries fit into that, one after the other with growing pauses: 0.1 s, 0.2 s, 0.4 s and so on, less the jitter.
+/// So many attempts fit into that, one after the other with growing pauses: 0.1 s, 0.2 s, 0.4 s and so on, less the jitter.
 const TRIES: u64 = 30;
 
-/// A service whose tries on its database are counted.
+/// A service whose attempts on its database are counted.
 struct Counted {
     _server: NatsServer,
     peer: Peer,
-    tries: Arc<AtomicU64>,
+    attempts: Arc<AtomicU64>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Served>,
     _stored: tempfile::TempDir,
@@ -41,9 +41,9 @@ impl Counted {
     async fn serve(store: SqlService<Op>, options: ServiceOptions) -> Self {
         let stored = tempfile::tempdir().unwrap();
         let server = NatsServer::with_jetstream(stored.path()).await;
-        let (tries, (ready, is_ready), (stop, stopped)) =
+        let (attempts, (ready, is_ready), (stop, stopped)) =
             (Arc::<AtomicU64>::default(), oneshot::channel(), oneshot::channel());
-        let count = Arc::clone(&tries);
+        let count = Arc::clone(&attempts);
         let counting = MapRequestLayer::new(move |request: Request| {
             count.fetch_add(1, Ordering::Relaxed);
             request
@@ -55,7 +55,7 @@ impl Counted {
         });
         tokio::time::timeout(LIMIT, is_ready).await.expect("it starts").unwrap();
         let peer = Peer::connect(&server).await;
-        Self { _server: server, peer, tries, stop, task, _stored: stored }
+        Self { _server: server, peer, attempts, stop, task, _stored: stored }
     }
 
     async fn publish(&self, count: u64) {
@@ -72,7 +72,7 @@ impl Counted {
     async fn while_it_is_gone(&self, queries: bool) {
         self.publish(WAITING).await;
         noticed(&self.peer, "the database fails").await;
-        let (since, before, mut asked) = (Instant::now(), self.tries.load(Ordering::Relaxed), 0);
+        let (since, before, mut asked) = (Instant::now(), self.attempts.load(Ordering::Relaxed), 0);
         while since.elapsed() < GONE {
             let asking = Instant::now();
             assert!(ping(&self.peer).await["notices"].to_string().contains("the database fails"));
@@ -82,11 +82,11 @@ impl Counted {
             assert!(asking.elapsed() < Duration::from_secs(1), "{:?}", asking.elapsed());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let tried = self.tries.load(Ordering::Relaxed) - before - asked;
+        let tried = self.attempts.load(Ordering::Relaxed) - before - asked;
         println!(
-            "{tried} tries in {GONE:?}, while {WAITING} events waited and {asked} queries were answered"
+            "{tried} attempts in {GONE:?}, while {WAITING} events waited and {asked} queries were answered"
         );
-        assert!(tried <= TRIES, "{tried} tries");
+        assert!(tried <= TRIES, "{tried} attempts");
     }
 
     async fn stop(self) -> Served {

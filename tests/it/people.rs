@@ -2,7 +2,8 @@
 
 use eitherway::sql::SqlService;
 use eitherway::{Db, clock};
-use rosey::op::{GetQuote, Op, QuoteAdd, RoseyClient, SearchChat, Tell};
+use futures_util::future::join_all;
+use rosey::op::{GetQuote, Op, PmCommand, QuoteAdd, RoseyClient, SearchChat, Tell};
 use serde_json::json;
 
 use crate::support::*;
@@ -47,6 +48,9 @@ on_each_store! {
     a_message_is_taken_back_by_its_sender_alone_and_only_while_nobody_was_told,
     a_quote_is_found_by_its_number_its_speaker_its_text_and_any_place,
     the_latest_writer_of_a_key_counts_and_a_value_ends,
+    of_many_lines_the_newest_ten_thousand_are_looked_through_and_no_more,
+    a_person_who_is_forgotten_leaves_nothing_and_what_comes_late_brings_nothing_back,
+    a_report_on_a_message_of_somebody_forgotten_has_no_effect,
     keys_are_listed_by_plugin_and_prefix_up_to_a_limit,
 }
 
@@ -106,6 +110,26 @@ async fn what_was_said_is_found_by_who_and_what_and_counted_since_when(db: &Peop
     assert_eq!(board(since, 1).await, [("ann".to_owned(), 2)]);
 }
 
+async fn of_many_lines_the_newest_ten_thousand_are_looked_through_and_no_more(db: &People) {
+    db.at(AT * 1000).message_log("rare", "long ago").await.unwrap();
+    for n in 0..10 {
+        let others: Vec<_> = (1..=1000).map(|m| db.at(AT * 1000 + n * 1000 + m)).collect();
+        for result in join_all(others.iter().map(|db| db.message_log("ann", "hi"))).await {
+            result.unwrap();
+        }
+    }
+    let of_rare =
+        |before| SearchChat { username: Some("rare".into()), before, limit: 5, ..SearchChat::default() };
+    assert_eq!(db.chat(of_rare(None)).await.unwrap(), [], "it is the 10 001st");
+    let before = u32::try_from(AT + 9).unwrap();
+    assert_eq!(
+        db.chat(of_rare(Some(before))).await.unwrap().len(),
+        1,
+        "of those before the newest it is one"
+    );
+    assert_eq!(db.leaderboard(0, 2).await.unwrap().len(), 2, "many more are counted");
+}
+
 async fn a_message_is_handed_out_with_its_sender_in_order_and_listed_until_it_is_told(db: &People) {
     let at = |second: i64| db.at((AT + second) * 1000);
     // The later one arrives first.
@@ -128,7 +152,7 @@ async fn a_message_is_handed_out_with_its_sender_in_order_and_listed_until_it_is
 
 async fn a_message_is_taken_back_by_its_sender_alone_and_only_while_nobody_was_told(db: &People) {
     let id = db.tell(tell("bob", "ann", "one", true)).await.unwrap();
-    assert!(!db.tell_undo("carl", id).await.unwrap(), "it is not his");
+    assert!(!db.tell_undo("carl", id).await.unwrap(), "it is not carl's");
     assert!(!db.tell_undo("bob", 99).await.unwrap(), "there is none");
     assert_eq!(db.tells_for("ann").await.unwrap().len(), 1);
     assert!(db.tell_undo("bob", id).await.unwrap());
@@ -207,4 +231,80 @@ async fn keys_are_listed_by_plugin_and_prefix_up_to_a_limit(db: &People) {
     let few = rosey::op::KvList { plugin_name: "quiz".into(), prefix: String::new(), limit: 2 };
     let few = db.call(few).await.unwrap().answer.data;
     assert_eq!((few.keys.len(), few.count, few.truncated), (2, 2, true));
+}
+
+/// What ann leaves behind before second 9, and the numbers of two quotes: what she said, and what she kept.
+async fn ann_was_here(db: &People) -> [i64; 2] {
+    let at = |second: i64| db.at((AT + second) * 1000);
+    at(0).user_joined("ann").await.unwrap();
+    at(1).message_log("ann", "secret").await.unwrap();
+    at(2).message_log("bob", "hi").await.unwrap();
+    at(3).user_left("ann").await.unwrap();
+    at(4).tell(tell("ann", "bob", "secret", true)).await.unwrap();
+    at(4).tell(tell("bob", "ann", "secret", false)).await.unwrap();
+    at(5).outbound_enqueue(Some("ann"), "secret").await.unwrap();
+    let quote = |of: &str, by: &str| QuoteAdd {
+        username: of.into(),
+        message: format!("{of} said it"),
+        added_by: Some(by.into()),
+    };
+    let said = at(6).quote_add(quote("ann", "bob")).await.unwrap();
+    let kept = at(7).quote_add(quote("bob", "ann")).await.unwrap();
+    let command = PmCommand { username: "ann".into(), command: "stats".into(), ..PmCommand::default() };
+    at(8).pm_command(command).await.unwrap();
+    [said, kept]
+}
+
+async fn a_person_who_is_forgotten_leaves_nothing_and_what_comes_late_brings_nothing_back(db: &People) {
+    let at = |second: i64| db.at((AT + second) * 1000);
+    let mut quotes = ann_was_here(db).await;
+    at(10).message_log("ann", "back again").await.unwrap();
+    at(9).forget("ann").await.unwrap();
+    let left = db.chat(SearchChat { username: Some("ann".into()), limit: 9, ..SearchChat::default() });
+    assert_eq!(left.await.unwrap().len(), 1);
+    at(5).forget("ann").await.unwrap();
+    for (round, bobs_lines) in [("before", 1), ("late", 2)] {
+        let stats = db.user_stats("ann").await.unwrap().unwrap();
+        let known = (stats.first_seen, stats.last_seen, stats.total_chat_lines, stats.total_time_connected);
+        assert_eq!(known, (Some(AT + 10), Some(AT + 10), Some(1), Some(0)), "{round}");
+        let lines = db.recent_chat(10).await.unwrap();
+        let of_ann: Vec<_> = lines.iter().filter(|line| line.username != "bob").collect();
+        assert_eq!(
+            of_ann.iter().map(|line| line.message.as_str()).collect::<Vec<_>>(),
+            ["back again"],
+            "{round}"
+        );
+        assert_eq!(lines.len() - of_ann.len(), bobs_lines, "{round}");
+        assert_eq!(db.tells_of("ann").await.unwrap(), [], "{round}");
+        for name in ["ann", "bob"] {
+            assert_eq!(db.tells_for(name).await.unwrap(), [], "{round}");
+            assert_eq!(db.outbound_messages(name, 10).await.unwrap(), [], "{round}");
+        }
+        let [said, kept] = quotes;
+        assert_eq!(
+            db.quote(GetQuote { id: Some(said), ..GetQuote::default() }).await.unwrap(),
+            None,
+            "{round}"
+        );
+        let kept = db.quote(GetQuote { id: Some(kept), ..GetQuote::default() }).await.unwrap().unwrap();
+        assert_eq!((kept.username.as_str(), kept.added_by), ("bob", None), "{round}");
+        assert_eq!(db.channel_stats().await.unwrap().total_users_seen, 2, "{round}");
+        quotes = ann_was_here(db).await;
+    }
+    assert_eq!(db.open_sessions().await.unwrap(), []);
+    assert!(db.forget("[Server]").await.is_err(), "the channel itself is nobody");
+}
+
+async fn a_report_on_a_message_of_somebody_forgotten_has_no_effect(db: &People) {
+    let at = |second: i64| db.at((AT + second) * 1000);
+    let one = at(1).tell(tell("ann", "bob", "secret", true)).await.unwrap();
+    let other = at(2).tell(tell("ann", "bob", "secret", true)).await.unwrap();
+    at(3).outbound_mark_failed(one, "ann is not here", false).await.unwrap();
+    at(4).forget("ann").await.unwrap();
+    at(3).outbound_mark_failed(other, "ann is not here", false).await.unwrap();
+    assert!(!at(5).tell_undo("ann", one).await.unwrap());
+    at(6).outbound_mark_sent(other).await.unwrap();
+    let third = at(7).tell(tell("ann", "bob", "again", true)).await.unwrap();
+    assert!(third > other, "no number is given twice");
+    assert_eq!(db.tells_of("ann").await.unwrap().len(), 1);
 }

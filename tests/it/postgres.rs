@@ -75,7 +75,7 @@ async fn an_id_takes_effect_once_whatever_it_meets() {
     let rival = writers[1].send(line("one", "another")).await.unwrap_err();
     assert_eq!(rival.cause().code(), Code::ID_REUSED);
     assert_eq!(writers[0].recent_chat(10).await.unwrap().len(), 1);
-    let known: u64 = writers.iter().map(|db| db.stack().repeated(2)).sum();
+    let known: u64 = writers.iter().map(|db| db.stack().duplicates(2)).sum();
     assert_eq!(known, 39);
     let enqueue = || {
         let head = Head {

@@ -111,7 +111,7 @@ impl Load {
         ];
         let [not_sent, backend, unknown] = [0, 1, 2].map(|class| self.told[class].load(Ordering::Relaxed));
         let longest = self.longest.load(Ordering::Relaxed);
-        let answered: u64 = self.writers.iter().map(|db| db.stack().repeated(2)).sum();
+        let answered: u64 = self.writers.iter().map(|db| db.stack().duplicates(2)).sum();
         println!(
             "{what}: {said} lines, lost {}, doubled {}; told not sent {not_sent}, backend {backend}, unknown {unknown}; \
              {answered} answered from the ledger; the longest call {longest} ms",
@@ -181,7 +181,7 @@ async fn a_commit_whose_answer_is_lost_is_repeated_and_has_one_effect() {
         proxy.heal().await;
     }
     load.more(50).await;
-    let known: u64 = load.writers.iter().map(|db| db.stack().repeated(2)).sum();
+    let known: u64 = load.writers.iter().map(|db| db.stack().duplicates(2)).sum();
     // By the writer: its callers are not told, and repeat nothing.
     let told = load.told[2].load(Ordering::Relaxed);
     assert!(known > 0 && 2 * told < known, "{known} commits were repeated, {told} of them by callers");

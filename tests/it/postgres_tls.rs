@@ -6,11 +6,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::support::Postgres;
+use crate::support::{Postgres, wait_until};
 use eitherway::Db;
 use eitherway::postgres::PostgresOptions;
 use eitherway::sql::SqlService;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rosey::op::{Op, RoseyClient};
 use sqlx::Connection;
 
@@ -44,7 +44,13 @@ impl Authority {
 
     /// Makes `NAME.pem` and `NAME.key`.
     fn sign(&self, name: &str) {
+        self.sign_until(name, 4000);
+    }
+
+    /// The same, valid until this year.
+    fn sign_until(&self, name: &str, year: i32) {
         let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2001, 1, 1), date_time_ymd(year, 1, 1));
         params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -82,7 +88,7 @@ async fn server(authority: &Authority) -> Postgres {
     server
 }
 
-/// Opens it, writes and reads; answers whether all of it was encrypted.
+/// Opens it, writes and reads; returns whether all of it was encrypted.
 async fn used(url: &str) -> Result<bool, String> {
     let options = PostgresOptions::new(url).map_err(|e| e.to_string())?.retention(None);
     let since = Instant::now();
@@ -145,6 +151,13 @@ async fn each_mode_of_tls_checks_what_it_promises_and_says_what_is_wrong() {
     assert_eq!(used(&of(&plain, "postgres", "localhost", "sslmode=prefer")).await, Ok(false));
     let said = used(&of(&url, "encrypted", "localhost", "sslmode=disable")).await.unwrap_err();
     assert!(said.contains("no encryption") && said.contains("such as TLS"), "{said}");
+    authority.sign_until("localhost", 2002);
+    sqlx::raw_sql("SELECT pg_reload_conf()").execute(&mut server.connect("postgres").await).await.unwrap();
+    let full = of(&url, "postgres", "localhost", &format!("sslmode=verify-full&{ca}"));
+    wait_until("an expired certificate is called that", || async {
+        used(&full).await.is_err_and(|said| said.contains("certificate has expired"))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

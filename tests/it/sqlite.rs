@@ -90,7 +90,7 @@ async fn what_came_again_is_counted_by_operation_and_nothing_else_is() {
     let f = Fixture::new().await;
     let event = Request::<Op>::new(UserJoined { username: "alice".into() });
     let call = Request::<Op>::new(rosey::op::OutboundEnqueue { username: None, content: "hi".into() });
-    let counts = || [&event, &call].map(|request| f.service.repeated(request.op.index()));
+    let counts = || [&event, &call].map(|request| f.service.duplicates(request.op.index()));
     for request in [&event, &call] {
         f.db.send(request.clone()).await.unwrap();
     }
@@ -109,7 +109,7 @@ async fn what_came_again_is_counted_by_operation_and_nothing_else_is() {
     // the same id for something else is no repeat
     f.db.with(event.head.clone()).user_joined("bob").await.unwrap_err();
     assert_eq!(counts(), [26, 26]);
-    assert_eq!(f.service.repeated(Request::<Op>::new(UserLeft { username: "x".into() }).op.index()), 0);
+    assert_eq!(f.service.duplicates(Request::<Op>::new(UserLeft { username: "x".into() }).op.index()), 0);
 }
 
 #[tokio::test]

@@ -75,6 +75,12 @@ async fn full() -> DbFile {
     at(80).kv_set("quiz", "round", 7.into(), None).await.unwrap();
     at(81).kv_set("quiz", "gone", 7.into(), Some(5)).await.unwrap();
     assert!(at(82).kv_delete("quiz", "gone").await.unwrap());
+    // somebody who was forgotten, and comes again
+    for (second, line) in [(83, "a secret"), (86, "hi")] {
+        at(second).message_log("eve", line).await.unwrap();
+    }
+    at(84).user_joined("eve").await.unwrap();
+    at(85).forget("eve").await.unwrap();
     // a lease that ended without a word
     assert_eq!(db.outbound_channel_messages(5).await.unwrap().len(), 1);
     file.execute("UPDATE outbound_messages SET lease_until = 1700000080000 WHERE lease_id IS NOT NULL").await;

@@ -5,10 +5,28 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::{Steps, cargo};
-use crate::{browser, irc, postgres, server};
+use crate::{browser, deploy, irc, package, postgres, server};
 
-/// The features of the package `eitherway` that must each build alone.
-const FEATURES: [&str; 4] = ["nats", "sqlite", "postgres", "axum"];
+/// The features of each package that must build alone.
+const FEATURES: [(&str, &[&str]); 2] = [
+    ("eitherway", &["nats", "sqlite", "postgres", "axum"]),
+    (
+        "eitherway-layers",
+        &[
+            "balance",
+            "breaker",
+            "bulkhead",
+            "chaos",
+            "fallback",
+            "hedge",
+            "http-body",
+            "log",
+            "metrics",
+            "stale",
+            "timeout",
+        ],
+    ),
+];
 
 /// The parts of `cargo xtask test`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +41,10 @@ enum Part {
     Oldest,
     /// Likewise.
     OtherPostgres,
+    /// Likewise: what operators copy, checked by the programs that read it.
+    Deploy,
+    /// Likewise: a program built from the packages alone.
+    Package,
 }
 
 /// What the names of the tests that use PostgreSQL have in common.
@@ -58,7 +80,7 @@ impl Plan {
     /// All parts that must pass before a change lands.
     fn ci() -> Self {
         let mut plan = Self::full();
-        plan.parts.extend([Part::Oldest, Part::OtherPostgres]);
+        plan.parts.extend([Part::Oldest, Part::OtherPostgres, Part::Deploy, Part::Package]);
         plan
     }
 
@@ -77,8 +99,11 @@ impl Plan {
                     Some("cluster") => Part::Cluster,
                     Some("oldest") => Part::Oldest,
                     Some("other-postgres") => Part::OtherPostgres,
+                    Some("deploy") => Part::Deploy,
+                    Some("package") => Part::Package,
                     _ => {
-                        let parts = "--only wants tests, features, public-api, demo, cluster, oldest or other-postgres";
+                        let parts = "--only wants tests, features, public-api, demo, cluster, oldest, other-postgres, \
+                                     deploy or package";
                         return Err(Failure::usage(parts));
                     }
                 }),
@@ -178,6 +203,8 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 steps.run("public API", command, "the lines above were added or removed");
             }
             (Part::OtherPostgres, _) => add_other_postgres(paths, plan, steps)?,
+            (Part::Deploy, _) => deploy::add(paths, steps)?,
+            (Part::Package, _) => package::add(paths, steps)?,
             _ => add_features(paths, steps),
         }
     }
@@ -205,19 +232,22 @@ fn add_other_postgres(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(
     Ok(())
 }
 
-/// Builds the package `eitherway` without features, and with each alone.
+/// Builds each package without features, and with each alone.
 fn add_features(paths: &Paths, steps: &mut Steps) {
-    let check = || {
-        let mut command = cargo(paths);
-        command.args(["check", "--package", "eitherway", "--no-default-features"]);
-        command
-    };
-    steps.run("no features", check(), "something uses a feature without saying so");
-    for feature in FEATURES {
-        let mut command = check();
-        command.args(["--features", feature]);
-        let advice = format!("something uses more than the feature {feature} without saying so");
-        steps.run(format!("feature {feature}"), command, &advice);
+    for (package, features) in FEATURES {
+        let check = || {
+            let mut command = cargo(paths);
+            command.args(["check", "--package", package, "--no-default-features"]);
+            command
+        };
+        let name = format!("no features of {package}");
+        steps.run(name, check(), "something uses a feature without saying so");
+        for feature in features {
+            let mut command = check();
+            command.args(["--features", feature]);
+            let advice = format!("something uses more than the feature {feature} without saying so");
+            steps.run(format!("feature {feature} of {package}"), command, &advice);
+        }
     }
 }
 

@@ -19,6 +19,8 @@ Usage: cargo xtask <COMMAND> [ARGS]
   irc          prints the paths of the IRC servers that the tests use; fetches them if there are none
   browser      prints the paths of the browser and its driver that the tests use; fetches them if there are none
   screenshots  makes the pictures of rosey's page in docs/screenshots
+  release      what must be so before a release; publishes nothing
+  dashboard    writes the dashboard for Grafana from the list of metrics; with --check: compares it
   public-api   lists what the public packages offer, in a file for each; with --check: whether that has changed
 
 `cargo xtask <COMMAND> --help` says more about one of them.
@@ -55,6 +57,8 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "irc" => IRC,
         "browser" => BROWSER,
         "screenshots" => SCREENSHOTS,
+        "release" => RELEASE,
+        "dashboard" => DASHBOARD,
         "public-api" => PUBLIC_API,
         _ => return None,
     })
@@ -76,6 +80,10 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only other-postgres
                     the tests that use PostgreSQL, with another version than the others: the pinned
                     wheel's, or the oldest that Debian has installed (about 2 minutes; part of `ci` as well)
+  --only deploy     the alert rules with their tests, by promtool; the units, by systemd-analyze, and the
+                    Containerfile, by hadolint, where they are installed (part of `ci` as well)
+  --only package    packs the packages as a registry has them, and builds a program from the packed files alone,
+                    offline (part of `ci` as well)
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -205,7 +213,8 @@ Examples:
 
 const CI: &str = "\
 What must pass before a change lands: format check, clippy with warnings denied for all targets and
-features, then `cargo xtask test`, then `cargo xtask test --only oldest --only other-postgres`.
+features, then `cargo xtask test`, then `cargo xtask test --only oldest --only other-postgres --only deploy
+--only package`.
 `.ci/run` does the same.
 
 The oldest nats-server is Debian's package. It is downloaded with apt-get and unpacked into the target
@@ -280,6 +289,22 @@ Makes the pictures of rosey's page in docs/screenshots: at three widths, light a
 outage and after it. Plays that on real processes; takes a minute.
 
 Usage: cargo xtask screenshots
+";
+
+const RELEASE: &str = "\
+Goes through what must be so before a release, and prints what is open and how to publish: nothing is left to
+commit, one version, descriptions, licences, dated changelogs, the public API, the packages, the oldest Rust.
+It publishes nothing.
+
+Usage: cargo xtask release --dry-run
+";
+
+const DASHBOARD: &str = "\
+Writes deploy/grafana/rosey.json, a dashboard with a panel for each metric that docs/metrics.md lists.
+
+Usage: cargo xtask dashboard [--check]
+
+  --check   writes nothing; fails if the dashboard is another one
 ";
 
 const PUBLIC_API: &str = "\

@@ -7,14 +7,23 @@
 mod bench;
 mod browser;
 mod check;
+mod dashboard;
+mod debian;
+mod deploy;
 mod failure;
 mod help;
+#[cfg(test)]
+mod imports;
 mod irc;
 mod launch;
+#[cfg(test)]
+mod links;
+mod package;
 mod paths;
 mod postgres;
 mod public_api;
 mod ratios;
+mod release;
 mod run;
 mod server;
 
@@ -65,6 +74,8 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "irc" => irc::print(&paths, rest),
         "browser" => browser::print(&paths, rest),
         "screenshots" => browser::screenshots(&paths, rest),
+        "release" => release::run(&paths, rest),
+        "dashboard" => dashboard::write(&paths, rest),
         _ => public_api::list(&paths, rest),
     }
 }

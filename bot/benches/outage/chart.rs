@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::load::{Path, RATE, Seen};
-use super::naive::Way;
+use super::naive::NaiveClient;
 use super::run::Run;
 use super::verdict::Verdict;
 use super::world::Window;
@@ -186,7 +186,7 @@ fn lost(verdict: Verdict) -> u64 {
 }
 
 /// Draws what the other designs lost and doubled.
-fn losses(page: &mut Page, ours: &Run, beside: &[(Way, Run)]) {
+fn losses(page: &mut Page, ours: &Run, beside: &[(NaiveClient, Run)]) {
     let kinds: [Climbs; 2] = [("lost", "lost", lost), ("doubled", "doubled", |verdict| verdict.doubled)];
     let total = |run: &Run, of: fn(Verdict) -> u64| of(run.applied.sum(&run.seen));
     let most = beside.iter().flat_map(|(_, run)| kinds.map(|(_, _, of)| total(run, of))).max().unwrap_or(0);
@@ -277,7 +277,7 @@ pub(crate) fn beside(runs: &[(&str, Run)]) -> String {
 }
 
 /// The chart as SVG.
-pub(crate) fn draw(ours: &Run, beside: &[(Way, Run)]) -> String {
+pub(crate) fn draw(ours: &Run, beside: &[(NaiveClient, Run)]) -> String {
     let length = ours.seen.last().map_or(1.0, |seen| seen.begun.as_secs_f64());
     let mut page = Page { body: String::new(), length };
     page.text(16.0, 28.0, "head", "Rosey through five outages: how long an operation takes");

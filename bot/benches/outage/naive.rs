@@ -2,9 +2,9 @@
 //! which subscribes and inserts, without ids and without a ledger, and answers requests. Both use the
 //! client's default settings.
 //!
-//! * [`Way::Forget`], the design of the Python bot: `if nats: publish … elif db: insert …`. Whether there is
+//! * [`NaiveClient::Forget`], the design of the Python bot: `if nats: publish … elif db: insert …`. Whether there is
 //!   a client at all is decided at the start. A publish is not acknowledged.
-//! * [`Way::Ask`]: a request with a time-out of 2 s, and a direct insert when it fails. The request has no
+//! * [`NaiveClient::Ask`]: a request with a time-out of 2 s, and a direct insert when it fails. The request has no
 //!   id, so no part of the system can tell whether the service has applied it as well.
 
 use std::io::{BufRead, BufReader};
@@ -125,12 +125,12 @@ impl Drop for Service {
 
 /// How a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Way {
+pub(crate) enum NaiveClient {
     Forget,
     Ask,
 }
 
-impl Way {
+impl NaiveClient {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Forget => "publish and forget",
@@ -150,14 +150,14 @@ impl Way {
 /// A client of the service.
 #[derive(Clone)]
 pub(crate) struct Naive {
-    way: Way,
+    way: NaiveClient,
     /// Decided at the start.
     client: Option<Client>,
     pool: SqlitePool,
 }
 
 /// Starts a server, a service and a client.
-pub(crate) async fn start(way: Way) -> (World<Service>, Naive) {
+pub(crate) async fn start(way: NaiveClient) -> (World<Service>, Naive) {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let path = file.path().display().to_string();
     let pool = open(&path).await;
@@ -180,7 +180,7 @@ impl Design for Naive {
         let (username, line) = (verdict::speaker(number), verdict::line(number));
         let payload = format!("{username}\t{line}");
         let sent = match (self.way, &self.client) {
-            (Way::Forget, Some(client)) => {
+            (NaiveClient::Forget, Some(client)) => {
                 // The client returns Ok as soon as the message is in its own queue.
                 return if client.publish(SUBJECT, payload.into()).await.is_ok() {
                     Path::Nats
@@ -188,7 +188,7 @@ impl Design for Naive {
                     Path::Failed
                 };
             }
-            (Way::Ask, Some(_)) => self.ask(SUBJECT, payload).await,
+            (NaiveClient::Ask, Some(_)) => self.ask(SUBJECT, payload).await,
             (_, None) => false,
         };
         match sent {

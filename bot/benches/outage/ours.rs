@@ -129,7 +129,7 @@ impl Bot {
     /// How often the ledger knew an operation already, in the service and here.
     pub(crate) async fn repeats(&self) -> u64 {
         let here = self.runtime.direct().database().unwrap();
-        let own: u64 = super::hedge::indices().map(|index| here.repeated(index)).sum();
+        let own: u64 = super::hedge::indices().map(|index| here.duplicates(index)).sum();
         let stats = self.nats.client().request("$SRV.STATS", "".into()).await.unwrap();
         let stats: serde_json::Value = serde_json::from_slice(&stats.payload).unwrap();
         let endpoints = stats["endpoints"].as_array().unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::load::{Design, Load, Seen};
 use super::measure::Numbers;
-use super::naive::{self, Way};
+use super::naive::{self, NaiveClient};
 use super::ours::Bot;
 use super::support::ServeProcess;
 use super::verdict::{Applied, Verdict};
@@ -96,7 +96,7 @@ pub(crate) async fn stop(world: World<ServeProcess>, bot: Bot) -> Applied {
 }
 
 /// One round of a design for comparison.
-pub(crate) async fn naive(plan: Plan, way: Way, faults: &[Fault]) -> Run {
+pub(crate) async fn naive(plan: Plan, way: NaiveClient, faults: &[Fault]) -> Run {
     let (mut world, design) = naive::start(way).await;
     let (load, windows) = suffer(&mut world, design, plan, faults).await;
     let seen = load.finish().await;

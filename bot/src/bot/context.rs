@@ -30,7 +30,7 @@ struct Inner<S> {
     room: ChannelState,
     progress: Arc<Progress>,
     deliveries: Deliveries,
-    troubles: FailureLogs,
+    failures: FailureLogs,
     identity: Identity,
     commands: Option<Commands>,
     last_heartbeat: OnceCell<Option<i64>>,
@@ -67,7 +67,7 @@ impl<S> Context<S> {
             room: ChannelState::default(),
             progress,
             deliveries: Deliveries::default(),
-            troubles: FailureLogs::default(),
+            failures: FailureLogs::default(),
             identity,
             commands,
             last_heartbeat: OnceCell::new(),
@@ -118,8 +118,8 @@ impl<S> Context<S> {
         &self.inner.deliveries
     }
 
-    pub(super) fn troubles(&self) -> &FailureLogs {
-        &self.inner.troubles
+    pub(super) fn failures(&self) -> &FailureLogs {
+        &self.inner.failures
     }
 
     /// Counts an operation, and logs the consequence of a failure for `what`, the thing to be recorded or
@@ -135,7 +135,7 @@ impl<S> Context<S> {
             Class::Unknown => (FailureKind::Unknown, "may be lost"),
             Class::NotSent | Class::TooLarge | Class::Backend => (FailureKind::Lost, "lost"),
         };
-        let Some(more) = self.troubles().again(wrong) else { return };
+        let Some(more) = self.failures().record(wrong) else { return };
         let operation = error.request().map_or("an operation", |r| r.op.spec().name);
         let id = error.request().map(|r| r.head.id.to_string());
         let id = id.as_deref().unwrap_or("-");

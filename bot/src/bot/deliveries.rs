@@ -17,7 +17,7 @@ const MOST_WAITING: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     state: Mutex<State>,
-    /// Held by whoever speaks on a network with a rate.
+    /// Held by the task that speaks on a network with a rate.
     speaking: tokio::sync::Mutex<()>,
 }
 

@@ -63,7 +63,7 @@ impl<S: Stack<Op>> Context<S> {
                 None => self.db().outbound_channel_messages(claim).await,
             };
             let none = |error: &Error| {
-                if let Some(more) = self.troubles().again(FailureKind::Unclaimed) {
+                if let Some(more) = self.failures().record(FailureKind::Unclaimed) {
                     let user = brief(user.unwrap_or("the channel"));
                     warn!("cannot read the messages for {user}; they stay queued: {error}{more}");
                 }
@@ -118,7 +118,7 @@ impl<S: Stack<Op>> Context<S> {
             }
             Err(unsent) => {
                 self.progress().message_undelivered();
-                if let Some(more) = self.troubles().again(FailureKind::Undelivered) {
+                if let Some(more) = self.failures().record(FailureKind::Undelivered) {
                     warn!(message = message.id, "a message could not be delivered: {unsent}{more}");
                 }
                 let marked = self
@@ -150,11 +150,11 @@ impl<S: Stack<Op>> Context<S> {
         if error.class() == Class::Rejected {
             return self.tell(what, &error);
         }
-        if let Some(more) = self.troubles().again(FailureKind::Unmarked) {
+        if let Some(more) = self.failures().record(FailureKind::Unmarked) {
             warn!("{what}: not recorded yet, will retry: {error}{more}");
         }
         let given_up = error.into_request().is_some_and(|request| self.deliveries().queue_mark(request));
-        if given_up && let Some(more) = self.troubles().again(FailureKind::GivenUp) {
+        if given_up && let Some(more) = self.failures().record(FailureKind::GivenUp) {
             warn!("more than {MOST_MARKS} delivery reports wait to be retried; dropped the oldest{more}");
         }
     }

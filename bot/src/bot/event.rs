@@ -208,6 +208,13 @@ kinds! {
         /// The text of the line; may be empty.
         content: String,
     } = "message" makes MessageLog;
+    /// A chat line that was said before the bot came, and that the network repeats. It is logged, and never answered.
+    History {
+        /// The sender's name.
+        user: String,
+        /// The text of the line; may be empty.
+        content: String,
+    } = "history" makes MessageLog;
     /// The number of users.
     UserCount {
         /// Users in the chat.

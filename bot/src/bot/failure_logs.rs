@@ -61,12 +61,12 @@ pub(super) struct FailureLogs([RateLimitedLog; FailureKind::COUNT]);
 
 impl FailureLogs {
     /// Records a failure. Returns `Some` if it is to be logged.
-    pub(super) fn again(&self, wrong: FailureKind) -> Option<Suppressed> {
-        self.0[wrong as usize].again()
+    pub(super) fn record(&self, wrong: FailureKind) -> Option<Suppressed> {
+        self.0[wrong as usize].record()
     }
 
     /// Logs the failures that no line has reported yet.
-    pub(super) fn rest(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
+    pub(super) fn report(&self, end: impl Fn(&RateLimitedLog) -> Option<Summary>) {
         for (wrong, trouble) in FailureKind::ALL.into_iter().zip(&self.0) {
             if let Some(Summary { unsaid, lasted, .. }) = end(trouble).filter(|past| past.unsaid > 0) {
                 warn!("{unsaid} more {}, in {:.1} s", wrong.many(), lasted.as_secs_f64());
@@ -106,7 +106,7 @@ mod tests {
         assert!(said[2].starts_with("WARN a line of ann: refused, and not tried again"), "{said:?}");
         test.stack.recover();
         time::advance(RateLimitedLog::CALM).await;
-        test.bot.troubles().rest(RateLimitedLog::over);
+        test.bot.failures().report(RateLimitedLog::recovered);
         let said = heard.take();
         assert!(said.contains(&"WARN 1000 more operations are lost, in 0.0 s".to_owned()), "{said:?}");
         assert_eq!(said.len(), 2, "{said:?}");
@@ -126,7 +126,7 @@ mod tests {
         }
         assert_eq!(heard.take().len(), 1);
         test.handle(5_000, Body::Connect).await;
-        test.bot.troubles().rest(RateLimitedLog::finish);
+        test.bot.failures().report(RateLimitedLog::flush);
         assert_eq!(heard.take(), ["WARN 49 more handlers failed, in 0.0 s"]);
     }
 }

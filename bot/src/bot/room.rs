@@ -84,7 +84,9 @@ impl ChannelState {
 
 impl State {
     fn apply(&mut self, event: &Event) {
-        if self.watching && !matches!(event.body, Body::Connect | Body::UserList { .. }) {
+        if self.watching
+            && !matches!(event.body, Body::Connect | Body::UserList { .. } | Body::History { .. })
+        {
             self.watched_until = self.watched_until.max(Some(event.occurred_at()));
         }
         match &event.body {
@@ -112,7 +114,7 @@ impl State {
                 self.watched_until = self.watched_until.max(Some(event.occurred_at()));
             }
             Body::Message { .. } | Body::Pm { .. } => self.online = Some(true),
-            Body::Error { .. } => {}
+            Body::History { .. } | Body::Error { .. } => {}
         }
     }
 }

@@ -63,7 +63,7 @@ impl<S: Stack<Op>> Bot<S> {
         if timeout_at(deadline, farewell).await.is_err() {
             warn!("the last status or the output could not be written in time");
         }
-        bot.troubles().rest(RateLimitedLog::finish);
+        bot.failures().report(RateLimitedLog::flush);
         Summary::new(ended, bot.progress(), abandoned, bot.deliveries().pending_marks() as u64)
     }
 }
@@ -101,7 +101,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                 }
                 Err(unreadable @ Unreadable::Line { .. }) => {
                     self.bot.progress().bad_line();
-                    if let Some(more) = self.bot.troubles().again(FailureKind::Unreadable) {
+                    if let Some(more) = self.bot.failures().record(FailureKind::Unreadable) {
                         warn!("skipped {unreadable}{more}");
                     }
                 }

@@ -95,7 +95,7 @@ async fn every<S, F>(
         }
         if let Err(panic) = AssertUnwindSafe(task(bot.clone())).catch_unwind().await {
             bot.progress().handler_panic();
-            if let Some(more) = bot.troubles().again(FailureKind::Handler) {
+            if let Some(more) = bot.failures().record(FailureKind::Handler) {
                 let message = panic_message(&*panic);
                 warn!(task = name, "a background task panicked and continues: {message}{more}");
             }
@@ -106,6 +106,6 @@ async fn every<S, F>(
 /// Logs the summary of failures that have stopped, until `stop`.
 async fn watch_failures<S>(bot: Context<S>, stop: CancellationToken) {
     while time::timeout(LOOK, stop.cancelled()).await.is_err() {
-        bot.troubles().rest(RateLimitedLog::over);
+        bot.failures().report(RateLimitedLog::recovered);
     }
 }

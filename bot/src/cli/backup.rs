@@ -41,10 +41,10 @@ pub(super) fn file(database: DatabaseOptions, backup: &Path) -> Result<SqliteOpt
 pub(super) fn bar(options: &SqliteOptions) -> (indicatif::ProgressBar, impl FnMut(Step) + Send + use<>) {
     let bytes = std::fs::metadata(options.path()).map_or(0, |file| file.len());
     let bar = console::bar(Some(bytes / 1024), "KiB");
-    let told = bar.clone();
+    let shown = bar.clone();
     let tell = move |step| match step {
-        Step::Copied(bytes) => told.set_position(bytes / 1024),
-        Step::Checks(check) => told.set_message(check),
+        Step::Copied(bytes) => shown.set_position(bytes / 1024),
+        Step::Checks(check) => shown.set_message(check),
         _ => {}
     };
     (bar, tell)

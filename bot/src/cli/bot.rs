@@ -13,8 +13,9 @@ use super::args::{BotArgs, ChatArgs};
 use super::exit::{Exit, Failure};
 use super::files;
 use super::listen::Endpoints;
+use super::path_stats::{Row, Table};
 use super::paths::Paths;
-use super::tally::{Row, Table};
+use super::supervisor::Supervisor;
 use super::timeline::Timeline;
 use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary};
@@ -35,8 +36,9 @@ async fn over_paths(mut args: BotArgs) -> Result<Exit, Failure> {
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;
     let shutdown = signals::shutdown();
+    let supervisor = Supervisor::start(&shutdown);
     let endpoints = Endpoints::start(&args.listen, "bot", &shutdown).await?;
-    let exit = open_and_chat(&args, mode, shutdown, &endpoints).await;
+    let exit = open_and_chat(&args, mode, shutdown, &endpoints, &supervisor).await;
     endpoints.close().await;
     exit
 }
@@ -46,9 +48,12 @@ async fn open_and_chat(
     file_mode: u32,
     shutdown: CancellationToken,
     endpoints: &Endpoints,
+    supervisor: &Supervisor,
 ) -> Result<Exit, Failure> {
     let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
+    let direct = paths.client().direct;
+    supervisor.ready_with(move || direct.database().map(|database| database.writer().silent));
     let exit = chat(&args.chat, file_mode, &paths, shutdown, endpoints).await;
     paths.close().await;
     exit
@@ -82,7 +87,7 @@ pub(super) async fn chat(
         bot = bot.commands(commands);
     }
     let timeline = match &args.timeline {
-        Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.tally.clone()).await?),
+        Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.stats.clone()).await?),
         None => None,
     };
     endpoints.bot(bot.progress());
@@ -94,7 +99,7 @@ pub(super) async fn chat(
         None => true,
     };
     let kept = paths.replayed().await;
-    let rows = paths.tally.rows();
+    let rows = paths.stats.rows();
     let inbox = paths.inbox();
     let outbox = kept.as_ref().map(|(_, report)| *report);
     let exit = if summary.is_clean() && drawn { Exit::Ok } else { Exit::Failed };

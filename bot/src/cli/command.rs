@@ -3,8 +3,9 @@
 use clap::{CommandFactory, Parser, Subcommand};
 
 use super::args::{
-    BackupArgs, BotArgs, ConfigArgs, DemoArgs, DoctorArgs, Global, InboxArgs, LeaderboardArgs, QuoteArgs,
-    RecentArgs, RestoreArgs, SeenArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs, UpArgs,
+    BackupArgs, BotArgs, ConfigArgs, DemoArgs, DoctorArgs, ForgetArgs, Global, InboxArgs, LeaderboardArgs,
+    QuoteArgs, RecentArgs, RestoreArgs, SeenArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs,
+    UpArgs,
 };
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;
@@ -59,6 +60,15 @@ Examples:
 The database is created if it does not exist. Several services may share one database. Ctrl-C
 finishes the requests in flight and ends; a second Ctrl-C ends at once.";
 
+const FORGET: &str = "\
+Examples:
+  rosey forget alice                               asks before it does it
+  rosey forget alice --yes                         without asking
+
+What goes, what stays without a name, and for how long: docs/database.md, \"Forgetting a person\".
+Backups, log files, dead letters and what waits in an outbox or a stream are not searched: what is
+applied later from there is kept out, and dead letters are looked at with `rosey dead list`.";
+
 const BACKUP: &str = "\
 Examples:
   rosey backup /backup/rosey-monday.db             of ./rosey.db
@@ -81,7 +91,7 @@ Examples:
    after the backup stands in the kept file alone; the command says how much that is.
 4. The stream remembers for two minutes what was published to it, and answers the same again without
    storing it. So let two minutes pass after the last event before a bot with an outbox, or one that
-   reads its chat's history again, is started. Each event takes effect once, whoever offers it again.
+   reads its chat's history again, is started. Each event takes effect once, from wherever it is offered again.
 5. Start the service, then the bots.";
 
 const DOCTOR: &str = "\
@@ -146,10 +156,13 @@ pub(super) enum Command {
     Leaderboard(LeaderboardArgs),
     /// Show a quote, or keep one
     Quote(QuoteArgs),
-    /// Show the messages of people of the channel that nobody was told yet
+    /// Show the messages between users of the channel that are not delivered yet
     Inbox(InboxArgs),
     /// Leave a message for a user, delivered at the next join; or for the whole channel
     Tell(TellArgs),
+    /// Forget a user: lines, times, counts, messages and quotes from before now, for good
+    #[command(after_help = FORGET)]
+    Forget(ForgetArgs),
     /// List, replay or drop events that wait in the outbox for a path to return, and events that were refused
     Outbox(OutboxCommand),
     /// Recompute everything that is derived from baseline and events, and report differences; exit 1 if there are any.
@@ -213,6 +226,7 @@ impl Command {
             Self::Quote(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Inbox(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Tell(args) => (&mut args.paths.database, &args.paths.namespace),
+            Self::Forget(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Outbox(args) => (&mut args.paths.database, &args.paths.namespace),
             Self::Verify(args) => (&mut args.database, &args.namespace),
             Self::Dead(args) => (&mut args.store.database, &args.store.namespace),

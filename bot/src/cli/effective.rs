@@ -9,7 +9,7 @@ use super::exit::{Exit, Failure};
 use super::resolved::{self, Configured, Forms};
 use super::settings::{DEFAULT, Setting, in_force};
 use super::values::{self, Parsers};
-use super::{command, console, outbox, paths, retention, secrets, usage};
+use super::{command, console, direct, outbox, retention, secrets, usage};
 
 /// Gives the options that nothing sets the value that the command uses then. What has none is unset.
 fn fill_in(command: &str, settings: &mut [Setting]) {
@@ -28,7 +28,7 @@ fn fill_in(command: &str, settings: &mut [Setting]) {
                 if !several
                     && matches!(command, "serve" | "up" | "dead" | "verify" | "backup" | "restore") =>
             {
-                paths::DEFAULT_DATABASE.to_owned()
+                direct::DEFAULT_DATABASE.to_owned()
             }
             "keep" => retention::usual(),
             "log" => command::usual_log(command).to_owned(),

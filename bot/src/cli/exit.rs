@@ -113,7 +113,7 @@ impl From<OutboxError> for Failure {
             | OutboxError::Another { .. }
             | OutboxError::File { .. }
             | OutboxError::Namespace { .. } => Exit::Usage,
-            OutboxError::Held { .. } | OutboxError::Damaged { .. } | OutboxError::Newer { .. } => {
+            OutboxError::Locked { .. } | OutboxError::Damaged { .. } | OutboxError::Newer { .. } => {
                 Exit::MustNotStart
             }
             _ => Exit::Unserved,

@@ -29,6 +29,7 @@ pub(super) fn learn(text: &str) {
         return;
     }
     let mut found: Vec<String> = PARAMETERS.iter().flat_map(|name| values(name, text)).collect();
+    found.extend(seeds(text));
     if found.is_empty() && !text.contains('@') && !text.contains("://") {
         return;
     }
@@ -60,10 +61,11 @@ pub(super) fn learn(text: &str) {
     known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
 }
 
-/// Whether all that stands before the `@` is a nickname, which everybody in the channel knows.
+/// Whether all that stands before the `@` is a nickname, which is public in the channel.
 fn is_nick(scheme: &str, address: &str) -> bool {
-    let is_irc = ["irc", "irc+tls", "ircs"].iter().any(|name| scheme.ends_with(name));
-    is_irc && address.rsplit_once('@').is_some_and(|(login, _)| !login.contains(':'))
+    let chats = ["irc", "irc+tls", "ircs", "cytube", "cytube+http", "kryten", "kryten+tls"];
+    let is_chat = chats.iter().any(|name| scheme.ends_with(name));
+    is_chat && address.rsplit_once('@').is_some_and(|(login, _)| !login.contains(':'))
 }
 
 /// User and password, or a token, before an `@`; without one, what stands in the place of the port.
@@ -81,6 +83,16 @@ fn secrets_of(address: &str, whole: bool, found: &mut Vec<String>) {
         }
         None => {}
     }
+}
+
+/// The seeds of nkeys, which stand in files and may be given in the place of these.
+pub(super) fn seeds(text: &str) -> impl Iterator<Item = String> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let is_seed = |word: &&str| {
+        let alphabet = |byte: u8| byte.is_ascii_uppercase() || (b'2'..=b'7').contains(&byte);
+        word.len() == 58 && word.starts_with('S') && word.bytes().all(alphabet)
+    };
+    words.filter(is_seed).map(str::to_owned)
 }
 
 /// What follows the name of a parameter, up to the next one: in quotes, it may hold white space.
@@ -128,7 +140,13 @@ mod tests {
             ("nats://me:hun\"ter9@h", "hun\\\"ter9"),
             ("a:hunterA@h1,b:hunterB@h2", "hunterB"),
             ("irc+tls://me:hunterF@host/#c", "hunterF"),
+            ("cytube://me:hunterG@host/c", "hunterG"),
+            ("kryten+tls://me:hunterH@host/site/c", "hunterH"),
             ("host=db password=hunterC", "hunterC"),
+            (
+                "SUAMLK2ZNL35WSMW37E7UD4VZ7ELPKW7DHC3BWBSD2GCZ7IUQQXZIORRBU",
+                "SUAMLK2ZNL35WSMW37E7UD4VZ7ELPKW7DHC3BWBSD2GCZ7IUQQXZIORRBU",
+            ),
             ("password='hunter D' host=db", "hunter D"),
             ("postgres://db/rosey?password=hunterE&sslmode=require", "hunterE"),
         ] {
@@ -136,9 +154,15 @@ mod tests {
             let masked = mask(format!("an error with {secret} in it"));
             assert_eq!(masked, "an error with *** in it", "{said}");
         }
-        for harmless in
-            ["sqlite:///srv/me@home/rosey.db", "{\"username\":\"alice@example.org\"}", "nats://host:4222"]
-        {
+        for harmless in [
+            "sqlite:///srv/me@home/rosey.db",
+            "{\"username\":\"alice@example.org\"}",
+            "nats://host:4222",
+            "irc://Rosey_Bot@host/#c",
+            "cytube://Rosey_Bot@host/c",
+            "cytube+http://Rosey_Bot@host/c",
+            "kryten://Rosey_Bot@host/site/c",
+        ] {
             learn(harmless);
             assert_eq!(mask(harmless.to_owned()), harmless);
         }

@@ -15,6 +15,7 @@ mod database_options;
 mod databases;
 mod dead;
 mod demo;
+mod direct;
 mod doctor;
 mod effective;
 mod environment;
@@ -30,6 +31,7 @@ mod memory;
 mod namespaces;
 mod number;
 mod outbox;
+mod path_stats;
 mod paths;
 mod people;
 mod query;
@@ -44,7 +46,7 @@ mod serve;
 mod settings;
 mod shown;
 mod signals;
-mod tally;
+mod supervisor;
 mod timeline;
 mod top;
 mod up;
@@ -148,6 +150,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Quote(args) => people::quote(&global, args).await,
         Command::Inbox(args) => people::inbox(&global, args).await,
         Command::Tell(args) => people::tell(&global, args).await,
+        Command::Forget(args) => people::forget(&global, args).await,
         Command::Outbox(args) => outbox::run(&global, args).await,
         Command::Verify(args) => verify::run(&global, args).await,
         Command::Doctor(args) => doctor::run(&global, args).await,

@@ -1,6 +1,7 @@
-//! What people of the channel ask the bot, for operators: `rosey seen`, `rosey leaderboard`, `rosey quote`, `rosey inbox`, `rosey tell`.
+//! What people of the channel ask the bot, for operators: `rosey seen`, `rosey leaderboard`, `rosey quote`, `rosey inbox`, `rosey tell`, `rosey forget`.
 
-use super::args::{Global, InboxArgs, LeaderboardArgs, QuoteArgs, SeenArgs, TellArgs};
+use super::args::{ForgetArgs, Global, InboxArgs, LeaderboardArgs, QuoteArgs, SeenArgs, TellArgs};
+use super::confirm;
 use super::console::show;
 use super::exit::{Exit, Failure};
 use super::paths::Paths;
@@ -142,6 +143,25 @@ pub(super) async fn tell(global: &Global, args: TellArgs) -> Result<Exit, Failur
     show(global, &serde_json::json!({"id": id}), |_| match user {
         Some(user) => format!("message {id} waits for {}", clean(user)),
         None => format!("message {id} waits for the channel"),
+    });
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn forget(global: &Global, args: ForgetArgs) -> Result<Exit, Failure> {
+    let what = format!("what is known of {}", clean(&args.user));
+    confirm::removal(global, args.yes, &what, "is removed for good")?;
+    let paths = Paths::open_for_one(&args.paths, Kind::Event).await?;
+    // Under the name without upper case wait the messages that were left in the channel.
+    let folded = args.user.to_lowercase();
+    let names = [Some(args.user.clone()), (folded != args.user).then_some(folded)];
+    let mut forgotten = Ok(());
+    for name in names.into_iter().flatten() {
+        forgotten = forgotten.and(paths.db.forget(name).await);
+    }
+    paths.close().await;
+    forgotten?;
+    show(global, &serde_json::json!({"username": args.user, "forgotten": true}), |_| {
+        format!("{} is forgotten", clean(&args.user))
     });
     Ok(Exit::Ok)
 }

@@ -26,9 +26,11 @@ pub(super) async fn stats(global: &Global, args: StatsArgs) -> Result<Exit, Fail
 
 pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Failure> {
     let paths = Paths::open_for_one(&args.paths.asking(), Kind::Query).await?;
-    let reply = if args.user.is_some() || args.containing.is_some() {
+    let is_search = args.user.is_some() || args.containing.is_some();
+    let reply = if is_search {
         let (username, containing) = (args.user.clone(), args.containing.clone());
-        paths.db.call(SearchChat { username, containing, since: 0, limit: args.lines }).await
+        let search = SearchChat { username, containing, limit: args.lines, ..SearchChat::default() };
+        paths.db.call(search).await
     } else {
         paths.db.call(RecentChat { limit: args.lines }).await
     };
@@ -43,6 +45,8 @@ pub(super) async fn recent(global: &Global, args: RecentArgs) -> Result<Exit, Fa
         };
         if args.lines == 0 {
             "no lines were asked for".to_owned()
+        } else if lines.is_empty() && is_search {
+            "there is no such line among the newest 10 000".to_owned()
         } else if lines.is_empty() {
             "nothing was said yet".to_owned()
         } else {

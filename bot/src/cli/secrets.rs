@@ -56,7 +56,9 @@ pub(super) fn hide(text: &str) -> String {
 
 /// The value of an option as it may be shown.
 pub(super) fn value(option: &str, value: &str) -> String {
-    if ["password", "secret", "token", "seed"].iter().any(|word| option.contains(word)) {
+    if ["password", "secret", "token", "seed"].iter().any(|word| option.contains(word))
+        || known::seeds(value).next().is_some()
+    {
         return "***".to_owned();
     }
     // The form of libpq, which no option takes: the password may hold white space.

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use super::args::{Global, SendArgs};
 use super::exit::{Exit, Failure};
+use super::path_stats::millis;
 use super::paths::Paths;
-use super::tally::millis;
 use super::{console, shown};
 use crate::op::{Op, Request};
 use eitherway::__private::wire;

@@ -5,6 +5,7 @@ use super::exit::{Exit, Failure};
 use super::listen::Endpoints;
 use super::namespaces::Wanted;
 use super::number::{counted, were};
+use super::supervisor::Supervisor;
 use super::{console, signals};
 use crate::op::Op;
 use eitherway::nats::NatsOptions;
@@ -14,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let wanted = Wanted::by(&args)?;
     let shutdown = signals::shutdown();
+    let supervisor = Supervisor::start(&shutdown);
     let endpoints = Endpoints::start(&args.listen, "serve", &shutdown).await?;
-    let served = serve(args, wanted, &shutdown, &endpoints).await;
+    let served = serve(args, wanted, &shutdown, &endpoints, &supervisor).await;
     endpoints.close().await;
     Ok(report(&served?, Exit::Ok))
 }
@@ -25,6 +27,7 @@ async fn serve(
     wanted: Wanted,
     shutdown: &CancellationToken,
     endpoints: &Endpoints,
+    supervisor: &Supervisor,
 ) -> Result<Served, Failure> {
     let nats = args.nats.options("rosey-serve");
     match wanted {
@@ -32,12 +35,13 @@ async fn serve(
             let database = DatabaseArgs { namespace: namespace.clone(), ..args.database };
             let database = database.with_retention(&args.keep);
             let options = args.service.options();
-            one(nats.namespace(namespace), &database, options, shutdown, endpoints).await
+            one(nats.namespace(namespace), &database, options, shutdown, endpoints, supervisor).await
         }
         Wanted::Several(databases) => {
             let options = args.service.options().monitor(endpoints.monitor(false));
             let options = args.namespaces.options(options, &databases);
             let stopped = shutdown.cancelled();
+            supervisor.ready();
             Ok(service::serve_namespaces::<Op, _, _>(nats, databases, options, || {}, stopped).await?)
         }
     }
@@ -50,10 +54,12 @@ async fn one(
     options: ServiceOptions,
     shutdown: &CancellationToken,
     endpoints: &Endpoints,
+    supervisor: &Supervisor,
 ) -> Result<Served, Failure> {
     let options = options.monitor(endpoints.monitor(true));
     let place = database.named_or_usual()?;
     if place.is_to_come().await {
+        supervisor.ready();
         match service::check::<Op>(nats.clone(), &options, shutdown.cancelled()).await {
             // Another one on the same file may have been quicker to create it, or to take it over.
             Err(refused) if place.is_to_come().await => return Err(refused.into()),
@@ -63,6 +69,8 @@ async fn one(
     }
     let db = database.open().await?;
     endpoints.database(&db, place);
+    let writer = db.clone();
+    supervisor.ready_with(move || Some(writer.writer().silent));
     let served = service::serve(nats, db.clone(), options, || {}, shutdown.cancelled()).await;
     db.close().await;
     Ok(served?)

@@ -1,4 +1,4 @@
-//! What was served over which path, stretch by stretch, as lines of a file: to look at an outage.
+//! What was served over which path, window by window, as lines of a file: to look at an outage.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use tokio::time::{self, MissedTickBehavior};
 
 use super::exit::{Exit, Failure};
 use super::files;
-use super::tally::{PathStats, Window};
+use super::path_stats::{PathStats, Window};
 use eitherway::clock;
 
 /// One line. Stretches in which nothing ended have none.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Line {
-    /// When the stretch began, in unix milliseconds.
+    /// When the window began, in unix milliseconds.
     pub(super) at: i64,
     /// How many tasks there are: what an outage leaves behind would show here.
     pub(super) tasks: usize,
@@ -40,13 +40,13 @@ impl Timeline {
         file: &Path,
         mode: u32,
         every: Duration,
-        tally: PathStats,
+        stats: PathStats,
     ) -> Result<Self, Failure> {
         let opened = files::begin(file, mode).map(File::from_std).map_err(|e| {
             Failure::new(Exit::Usage, format!("the timeline {} cannot be written: {e}", file.display()))
         })?;
         let (stop, stopped) = oneshot::channel();
-        let (shown, write) = (file.display().to_string(), write(opened, every, tally, stopped));
+        let (shown, write) = (file.display().to_string(), write(opened, every, stats, stopped));
         let running = tokio::spawn(async move {
             let written = write.await;
             if let Err(e) = &written {
@@ -68,7 +68,7 @@ impl Timeline {
 async fn write(
     mut file: File,
     every: Duration,
-    tally: PathStats,
+    stats: PathStats,
     mut stopped: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
     let mut ticks = time::interval(every);
@@ -81,7 +81,7 @@ async fn write(
             _ = &mut stopped => last = true,
         }
         let tasks = Handle::current().metrics().num_alive_tasks();
-        let line = Line { at, tasks, ended: tally.stretch() };
+        let line = Line { at, tasks, ended: stats.window() };
         at = clock::now();
         if line.ended.all().sent() > 0 {
             let mut text = serde_json::to_string(&line)?;

@@ -10,6 +10,7 @@ use super::args::UpArgs;
 use super::exit::{Exit, Failure};
 use super::listen::Endpoints;
 use super::paths::Paths;
+use super::supervisor::Supervisor;
 use super::{bot, outbox, reachable, serve, signals};
 use crate::op::Op;
 use eitherway::service;
@@ -24,8 +25,9 @@ pub(super) async fn run(mut args: UpArgs) -> Result<Exit, Failure> {
     let mode = args.paths.database.file_mode;
     args.chat.chat.check()?;
     let shutdown = signals::shutdown();
+    let supervisor = Supervisor::start(&shutdown);
     let endpoints = Endpoints::start(&args.listen, "up", &shutdown).await?;
-    let exit = both(&args, mode, shutdown, &endpoints).await;
+    let exit = both(&args, mode, shutdown, &endpoints, &supervisor).await;
     endpoints.close().await;
     exit
 }
@@ -36,6 +38,7 @@ async fn both(
     mode: u32,
     shutdown: CancellationToken,
     endpoints: &Endpoints,
+    supervisor: &Supervisor,
 ) -> Result<Exit, Failure> {
     // Where no server answers, there is nothing to ask: the bot begins without it.
     let asks = !args.paths.no_nats && reachable::is_there(&args.paths.nats.nats_url).await;
@@ -51,6 +54,8 @@ async fn both(
     endpoints.database(&db, args.paths.database.named_or_usual()?);
     let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
+    let writer = db.clone();
+    supervisor.ready_with(move || Some(writer.writer().silent));
     if args.paths.no_nats {
         let exit =
             bot::chat(&args.chat, mode, &paths, shutdown, endpoints).instrument(args.paths.span()).await;

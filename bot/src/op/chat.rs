@@ -1,9 +1,11 @@
 use serde::{Deserialize, Serialize};
 
+use super::recent_chat::newest_lines;
 use super::{Line, check};
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
-/// The newest of the lines that are kept and fit, oldest first.
+/// The newest of the lines that are kept and fit, oldest first. Of the newest 10 000 lines before `before` all are looked at, and no
+/// others: who wants to go on sets `before` to the time of the first of them, as `recent_chat` tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SearchChat {
     /// Only what this user said.
@@ -12,6 +14,9 @@ pub struct SearchChat {
     /// Only lines since then, in unix seconds.
     #[serde(default)]
     pub since: u32,
+    /// Only lines before then, in unix seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u32>,
     /// Only lines with this text in them, letter by letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containing: Option<String>,
@@ -24,38 +29,24 @@ impl Definition for SearchChat {
     type Answer = Vec<Line>;
     const SPEC: Spec =
         Spec::query("chat", "rosey.db.query.chat").list().example(r#"{"username":"alice","containing":"works"}"#);
-    // As `recent_chat`: a line of the Python bot may hold what ours cannot.
-    const ANSWER: &'static str = "
-        SELECT json_group_array(json_object('timestamp', timestamp, 'username', username, 'message', message)
-                   ORDER BY at, op_id) FILTER (WHERE bytes <= answer_bytes),
-               count(*) FILTER (WHERE bytes > answer_bytes)
-        FROM host CROSS JOIN (
-            SELECT timestamp, username, message, at, op_id,
-                   sum(octet_length(json_quote(username)) + octet_length(json_quote(message)) + 64)
-                   OVER (ORDER BY at DESC, op_id DESC ROWS UNBOUNDED PRECEDING) AS bytes
-            FROM (
-                SELECT c.timestamp, c.at, c.op_id,
-                       iif(typeof(c.username) = 'text', c.username, quote(c.username)) AS username,
-                       iif(typeof(c.message) = 'text', c.message, quote(c.message)) AS message
-                FROM asked CROSS JOIN recent_chat c
-                WHERE c.at >= (op ->> 'since') * 1000 AND c.username = coalesce(op ->> 'username', c.username)
-                  AND instr(c.message, coalesce(op ->> 'containing', '')) > 0
-                ORDER BY c.at DESC, c.op_id DESC LIMIT (SELECT op ->> 'limit' FROM asked)))";
-    const POSTGRES: Dialect = Dialect::SAME.answer(
-        "SELECT coalesce(json_agg(json_build_object('timestamp', timestamp, 'username', username, 'message', message)
-                    ORDER BY at, op_id) FILTER (WHERE bytes <= answer_bytes), '[]'),
-                count(*) FILTER (WHERE bytes > answer_bytes)
-         FROM host CROSS JOIN (
-             SELECT timestamp, username, message, at, op_id,
-                    sum(octet_length(CAST(to_json(username) AS text)) + octet_length(CAST(to_json(message) AS text)) + 64)
-                    OVER (ORDER BY at DESC, op_id DESC ROWS UNBOUNDED PRECEDING) AS bytes
-             FROM (SELECT c.* FROM asked CROSS JOIN recent_chat c
-                   WHERE c.at >= CAST(op ->> 'since' AS bigint) * 1000
-                     AND c.username = coalesce(op ->> 'username', c.username)
-                     AND strpos(c.message, coalesce(op ->> 'containing', '')) > 0
-                   ORDER BY c.at DESC, c.op_id DESC
-                   LIMIT (SELECT CAST(op ->> 'limit' AS bigint) FROM asked)) newest) l",
+    const ANSWER: &'static str = newest_lines!(
+        "asked CROSS JOIN (
+                         SELECT * FROM recent_chat
+                         WHERE at >= (SELECT (op ->> 'since') * 1000 FROM asked)
+                           AND at < (SELECT coalesce(op ->> 'before', 1e13) * 1000 FROM asked)
+                         ORDER BY at DESC, op_id DESC LIMIT 10000) c
+                     WHERE c.username = coalesce(op ->> 'username', c.username)
+                       AND instr(c.message, coalesce(op ->> 'containing', '')) > 0"
     );
+    const POSTGRES: Dialect = Dialect::SAME.answer(newest_lines!(
+        postgres "asked CROSS JOIN (
+                           SELECT * FROM recent_chat
+                           WHERE at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
+                             AND at < (SELECT coalesce(CAST(op ->> 'before' AS bigint), 10000000000000) * 1000 FROM asked)
+                           ORDER BY at DESC, op_id DESC LIMIT 10000) c
+                       WHERE c.username = coalesce(op ->> 'username', c.username)
+                         AND strpos(c.message, coalesce(op ->> 'containing', '')) > 0"
+    ));
 
     fn check(&self) -> Result<(), Invalid> {
         for (field, text) in [("username", &self.username), ("containing", &self.containing)] {

@@ -1,9 +1,9 @@
 use super::{
-    ChannelStats, Chatter, Count, GetChannelStats, GetLeaderboard, GetQuote, GetSeen, GetTells, GetUserStats,
-    HighWater, KvDelete, KvGet, KvKeys, KvList, KvSet, Line, MessageLog, Op, OpenSessions, OutboundEnqueue,
-    OutboundGet, OutboundMarkFailed, OutboundMarkSent, OutboundMessage, PmCommand, Quote, QuoteAdd,
-    RecentChat, SearchChat, Seen, Session, StatusUpdate, Tell, TellUndo, UserCount, UserCountHistory,
-    UserJoined, UserLeft, UserStats, WaitingTell, check,
+    ChannelStats, Chatter, Count, Forget, GetChannelStats, GetLeaderboard, GetQuote, GetSeen, GetTells,
+    GetUserStats, HighWater, KvDelete, KvGet, KvKeys, KvList, KvSet, Line, MessageLog, Op, OpenSessions,
+    OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent, OutboundMessage, PmCommand, Quote,
+    QuoteAdd, RecentChat, SearchChat, Seen, Session, StatusUpdate, Tell, TellUndo, UserCount,
+    UserCountHistory, UserJoined, UserLeft, UserStats, WaitingTell, check,
 };
 
 eitherway::client! {
@@ -59,16 +59,16 @@ eitherway::client! {
         chat(search: SearchChat) -> Vec<Line> => SearchChat { ..search };
         /// Leaves a message of one user for another one. Answers with its number.
         tell(tell: Tell) -> i64 => Tell { ..tell }, |queued| queued.id;
-        /// Takes back a message of this sender. Answers whether it had not been told yet.
+        /// Takes back a message of this sender. Returns whether it had not been delivered yet.
         tell_undo(sender: impl Into<String>, message_id: i64) -> bool =>
             TellUndo { sender: sender.into(), message_id }, |taken| taken.undone;
         /// At most 50 messages that wait for this user, oldest first.
         tells_for(username: impl Into<String>) -> Vec<WaitingTell> =>
             GetTells { sender: None, username: Some(username.into()), limit: check::number::<50>() };
-        /// At most 50 messages of this sender that nobody was told yet, oldest first.
+        /// At most 50 messages of this sender that are not delivered yet, oldest first.
         tells_of(sender: impl Into<String>) -> Vec<WaitingTell> =>
             GetTells { sender: Some(sender.into()), username: None, limit: check::number::<50>() };
-        /// Keeps what somebody said. Answers with the number of the quote.
+        /// Keeps a quote. Returns its number.
         quote_add(quote: QuoteAdd) -> i64 => QuoteAdd { ..quote }, |quoted| quoted.id;
         /// One of the quotes that fit, if there is one.
         quote(which: GetQuote) -> Option<Quote> => GetQuote { ..which };
@@ -78,9 +78,11 @@ eitherway::client! {
         /// A value of a plugin, if there is one.
         kv_get(plugin: impl Into<String>, key: impl Into<String>) -> Option<serde_json::Value> =>
             KvGet { plugin_name: plugin.into(), key: key.into() }, |kv| kv.data.exists.then_some(kv.data.value);
-        /// Deletes a value of a plugin. Answers whether there was one.
+        /// Deletes a value of a plugin. Returns whether there was one.
         kv_delete(plugin: impl Into<String>, key: impl Into<String>) -> bool =>
             KvDelete { plugin_name: plugin.into(), key: key.into() }, |kv| kv.data.deleted;
+        /// Forgets what is known of this name from before now.
+        forget(username: impl Into<String>) -> () => Forget { username: username.into() }, drop;
         /// The keys of a plugin that begin with `prefix`, at most 1000.
         kv_list(plugin: impl Into<String>, prefix: impl Into<String>) -> KvKeys =>
             KvList { plugin_name: plugin.into(), prefix: prefix.into(), limit: check::number::<1000>() }, |kv| kv.data;

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Kv, check};
+use super::check;
+use super::kv::{self, Kv};
 use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
 /// Deletes a value of a plugin, as its latest writer does in the order of events.
@@ -22,7 +23,7 @@ pub struct KvDeleted {
 impl Definition for KvDelete {
     type Answer = Kv<KvDeleted>;
     const SPEC: Spec =
-        Spec::call("kv_delete", "rosey.db.kv.delete").example(r#"{"plugin_name":"trivia","key":"round"}"#);
+        Spec::call("kv_delete", "rosey.db.kv.delete").refused(kv::refusal).example(r#"{"plugin_name":"trivia","key":"round"}"#);
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO kv_entries (plugin, key, value, at, id, ends)
          SELECT op ->> 'plugin_name', op ->> 'key', NULL, at, id, at FROM new WHERE true

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Kv, check};
+use super::check;
+use super::kv::{self, Kv};
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
 /// The keys of a plugin that are there, in their order.
@@ -30,7 +31,7 @@ pub struct KvKeys {
 impl Definition for KvList {
     type Answer = Kv<KvKeys>;
     const SPEC: Spec =
-        Spec::query("kv_list", "rosey.db.kv.list").example(r#"{"plugin_name":"trivia","prefix":"ro"}"#);
+        Spec::query("kv_list", "rosey.db.kv.list").refused(kv::refusal).example(r#"{"plugin_name":"trivia","prefix":"ro"}"#);
     const ANSWER: &'static str = "
         SELECT json_object('success', json('true'), 'data', json_object(
                    'keys', json_group_array(key ORDER BY key) FILTER (WHERE place <= most),

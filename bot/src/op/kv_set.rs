@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::kv::{self, Kv, MOST_BYTES};
 use super::check;
 use eitherway::operation::{Definition, Dialect, Done, Invalid, Invariant, Keys, RetentionRule, Spec};
 
@@ -13,23 +14,15 @@ pub struct KvSet {
     pub key: String,
     /// The value: any JSON, of at most 64 KiB.
     pub value: Value,
-    /// For how many seconds it is there; for ever by default.
+    /// For how many seconds it is kept; without a limit by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_seconds: Option<u32>,
-}
-
-/// The answer to a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kv<T> {
-    /// Always true: a failure has no such answer.
-    pub success: bool,
-    /// What was asked for.
-    pub data: T,
 }
 
 impl Definition for KvSet {
     type Answer = Kv<Done>;
     const SPEC: Spec = Spec::call("kv_set", "rosey.db.kv.set")
+        .refused(kv::refusal)
         .example(r#"{"plugin_name":"trivia","key":"round","value":{"asked":7},"ttl_seconds":3600}"#);
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO kv_entries (plugin, key, value, at, id, ends)
@@ -82,9 +75,6 @@ impl Definition for KvSet {
         Ok(())
     }
 }
-
-/// The longest value, in bytes of JSON.
-const MOST_BYTES: usize = 64 << 10;
 
 /// PostgreSQL has none in its JSON.
 fn holds_nul(value: &Value) -> bool {

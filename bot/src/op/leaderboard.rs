@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::{Chatter, check};
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
-/// Who has said most since a time, of the lines that are kept: most first. Over all time, `channel_stats` knows ten.
+/// Who has said most since a time, of the newest 100 000 lines that are kept: most first. Over all time, `channel_stats` knows ten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetLeaderboard {
     /// Since when, in unix seconds; of all lines that are kept by default.
@@ -23,14 +23,16 @@ impl Definition for GetLeaderboard {
         SELECT json_group_array(json_object('username', username, 'chat_lines', lines) ORDER BY lines DESC, username)
         FROM (
             SELECT c.username, count(*) AS lines
-            FROM asked CROSS JOIN recent_chat c ON c.at >= (op ->> 'since') * 1000
+            FROM (SELECT username FROM recent_chat WHERE at >= (SELECT (op ->> 'since') * 1000 FROM asked)
+                  ORDER BY at DESC, op_id DESC LIMIT 100000) c
             GROUP BY c.username ORDER BY 2 DESC, 1 LIMIT (SELECT op ->> 'limit' FROM asked))";
     const POSTGRES: Dialect = Dialect::SAME.answer(
         "SELECT coalesce(json_agg(json_build_object('username', username, 'chat_lines', lines)
                     ORDER BY lines DESC, username), '[]')
          FROM (
              SELECT c.username, count(*) AS lines
-             FROM recent_chat c WHERE c.at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
+             FROM (SELECT username FROM recent_chat WHERE at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
+                   ORDER BY at DESC, op_id DESC LIMIT 100000) c
              GROUP BY c.username ORDER BY 2 DESC, 1 LIMIT (SELECT CAST(op ->> 'limit' AS bigint) FROM asked)) l",
     );
 

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::forgotten::{self, is_forgotten};
 use super::{check, folds};
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Fold, Invalid, Keys, Spec};
 
@@ -16,29 +17,46 @@ impl Definition for MessageLog {
     type Answer = Done;
     const SPEC: Spec = Spec::event("message_log", "rosey.db.message.log").example(r#"{"username":"alice","message":"hello"}"#);
     const STATEMENTS: &'static [&'static str] = &[
-        "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
-         SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new",
+        concat!(
+            "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
+             SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new WHERE NOT ",
+            is_forgotten!("username")
+        ),
         // By the number of the line, so that a shelf is written at one place of it at a time.
-        "INSERT INTO lines_waiting (shelf, username, lines, first, last)
-         SELECT (SELECT coalesce(max(rowid), 0) / 512 % 8 FROM recent_chat), op ->> 'username' AS speaker,
-                count(*), min(at), max(at)
-         FROM new GROUP BY speaker
-         ON CONFLICT (shelf, username) DO UPDATE SET
-             lines = lines + excluded.lines, first = min(first, excluded.first), last = max(last, excluded.last)",
+        concat!(
+            "INSERT INTO lines_waiting (shelf, username, lines, first, last)
+             SELECT (SELECT coalesce(max(rowid), 0) / 512 % 8 FROM recent_chat), op ->> 'username' AS speaker,
+                    count(*), min(at), max(at)
+             FROM new WHERE NOT ",
+            is_forgotten!("username"),
+            " GROUP BY speaker
+             ON CONFLICT (shelf, username) DO UPDATE SET
+                 lines = lines + excluded.lines, first = min(first, excluded.first), last = max(last, excluded.last)"
+        ),
+        forgotten::EVENTS,
     ];
     const FOLDS: &'static [Fold] = folds::OF_LINES;
     const CHECKS: &'static [Invariant] = &[Invariant::new(
         "lines",
-        "SELECT l.id, 'at', coalesce(c.at, s.at), l.at
+        "SELECT l.id, 'at', coalesce(c.at, s.at, f.at), l.at
          FROM applied l LEFT JOIN recent_chat c ON c.op_id = l.id LEFT JOIN server_lines s ON s.op_id = l.id
+         LEFT JOIN forgotten_events f ON f.op_id = l.id
          WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.chat'), 0)",
     )];
     const POSTGRES: Dialect = Dialect::SAME
         .statements(&[
-            "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
-             SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new",
-            "INSERT INTO lines_waiting (username, lines, first, last)
-             SELECT op ->> 'username', count(*), min(at), max(at) FROM new GROUP BY 1",
+            concat!(
+                "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
+                 SELECT at / 1000, op ->> 'username', op ->> 'message', at, id FROM new WHERE NOT ",
+                is_forgotten!("username")
+            ),
+            concat!(
+                "INSERT INTO lines_waiting (username, lines, first, last)
+                 SELECT op ->> 'username', count(*), min(at), max(at) FROM new WHERE NOT ",
+                is_forgotten!("username"),
+                " GROUP BY 1"
+            ),
+            forgotten::EVENTS,
         ])
         .folds(&[folds::postgres::LINES])
         .keys(Keys::Own);

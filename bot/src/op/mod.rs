@@ -4,10 +4,13 @@
 mod check;
 mod client;
 mod folds;
+mod forgotten;
+mod kv;
 mod older_files;
 
 pub use client::RoseyClient;
 use eitherway::operation::Migration;
+pub use kv::Kv;
 
 /// The tables of the channel's memory: the Python bot's, and what Rosey derives them from.
 const MIGRATIONS: &[Migration] = &[
@@ -44,6 +47,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::new(15, "the channel speaks", include_str!("../../migrations/sqlite/0015_server.sql")),
     Migration::new(16, "append and fold", include_str!("../../migrations/sqlite/0016_append_and_fold.sql")),
     Migration::new(17, "people", include_str!("../../migrations/sqlite/0017_people.sql")),
+    Migration::new(18, "forgotten", include_str!("../../migrations/sqlite/0018_forgotten.sql")),
 ];
 
 /// The same tables on PostgreSQL, where there is no file of the Python bot's to take over.
@@ -51,6 +55,7 @@ const ON_POSTGRES: &[Migration] = &[
     Migration::new(10, "channel", include_str!("../../migrations/postgres/0010_channel.sql")),
     Migration::new(11, "append and fold", include_str!("../../migrations/postgres/0011_append_and_fold.sql")),
     Migration::new(12, "people", include_str!("../../migrations/postgres/0012_people.sql")),
+    Migration::new(13, "forgotten", include_str!("../../migrations/postgres/0013_forgotten.sql")),
 ];
 
 /// Declares the files and ties their operations together.
@@ -97,6 +102,7 @@ files! {
     kv_get::KvGet,
     kv_delete::KvDelete,
     kv_list::KvList,
+    forget::Forget,
 }
 
 /// The error of a stack of these operations.

@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
+use super::forgotten::{self, is_forgotten};
 use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Keys, Spec};
 
 /// A message that the bot is to deliver.
@@ -24,8 +25,15 @@ impl Definition for OutboundEnqueue {
     type Answer = Enqueued;
     const SPEC: Spec = Spec::call("outbound_enqueue", "rosey.db.messages.outbound.enqueue").example(r#"{"username":"alice","content":"welcome back"}"#);
     const STATEMENTS: &'static [&'static str] = &[
-        "INSERT INTO outbound_messages (timestamp, message, username, at, op_id)
-         SELECT at / 1000, op ->> 'content', op ->> 'username', at, id FROM new",
+        concat!(
+            "INSERT INTO outbound_messages (timestamp, message, username, at, op_id)
+             SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'content' END,
+                    CASE WHEN gone THEN '' ELSE op ->> 'username' END, at, id
+             FROM (SELECT id, at, op, ",
+            is_forgotten!("username"),
+            " AS gone FROM new) o"
+        ),
+        forgotten::MESSAGES,
     ];
     const ANSWER: &'static str = "
         SELECT asked.id, json_object('id', o.id)

@@ -20,11 +20,13 @@ pub struct OutboundMarkFailed {
 impl Definition for OutboundMarkFailed {
     type Answer = Done;
     const SPEC: Spec = Spec::call("outbound_mark_failed", "rosey.db.messages.outbound.mark_failed").example(r#"{"message_id":1,"error":"no such user","permanent":true}"#);
+    // As of those that were sent. Without a message it has no text.
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO outbound_marks (op_id, message, at, kind, error)
-         SELECT id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = op ->> 'message_id'), 0), at,
-                CASE WHEN op ->> 'permanent' THEN 'failed' ELSE 'retry' END, op ->> 'error'
-         FROM new",
+         SELECT new.id, coalesce(o.id, 0), new.at, CASE WHEN op ->> 'permanent' THEN 'failed' ELSE 'retry' END,
+                CASE WHEN o.id IS NOT NULL THEN op ->> 'error' END
+         FROM new LEFT JOIN outbound_messages o
+             ON o.id = op ->> 'message_id' AND (o.message <> '' OR o.op_id IS NULL)",
     ];
     const CHECKS: &'static [Invariant] = &[Invariant::new(
         "failure marks",
@@ -35,10 +37,11 @@ impl Definition for OutboundMarkFailed {
     const POSTGRES: Dialect = Dialect::SAME
         .statements(&["
             INSERT INTO outbound_marks (op_id, message, at, kind, error)
-            SELECT id, coalesce((
-                       SELECT o.id FROM outbound_messages o WHERE o.id = CAST(op ->> 'message_id' AS bigint)), 0), at,
-                   CASE WHEN CAST(op ->> 'permanent' AS boolean) THEN 'failed' ELSE 'retry' END, op ->> 'error'
-            FROM new"])
+            SELECT new.id, coalesce(o.id, 0), new.at,
+                   CASE WHEN CAST(op ->> 'permanent' AS boolean) THEN 'failed' ELSE 'retry' END,
+                   CASE WHEN o.id IS NOT NULL THEN op ->> 'error' END
+            FROM new LEFT JOIN outbound_messages o
+                ON o.id = CAST(op ->> 'message_id' AS bigint) AND (o.message <> '' OR o.op_id IS NULL)"])
         .keys(Keys::Of("SELECT op ->> 'message_id' FROM new"));
 
     fn check(&self) -> Result<(), Invalid> {

@@ -28,10 +28,11 @@ const ON_POSTGRES: &[RetentionRule] =
 impl Definition for OutboundMarkSent {
     type Answer = Done;
     const SPEC: Spec = Spec::call("outbound_mark_sent", "rosey.db.messages.outbound.mark_sent").example(r#"{"message_id":1}"#);
-    // An unknown number may be given to a later message: the report is kept under none.
+    // An unknown number may be given to a later message, and one without a text is of somebody who was forgotten: the report is kept
+    // under none.
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO outbound_marks (op_id, message, at, kind)
-         SELECT id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = op ->> 'message_id'), 0), at,
+         SELECT id, coalesce((SELECT o.id FROM outbound_messages o WHERE o.id = op ->> 'message_id' AND (o.message <> '' OR o.op_id IS NULL)), 0), at,
                 'sent'
          FROM new",
     ];
@@ -73,7 +74,8 @@ impl Definition for OutboundMarkSent {
         .statements(&["
             INSERT INTO outbound_marks (op_id, message, at, kind)
             SELECT id, coalesce((
-                       SELECT o.id FROM outbound_messages o WHERE o.id = CAST(op ->> 'message_id' AS bigint)), 0), at,
+                       SELECT o.id FROM outbound_messages o
+                       WHERE o.id = CAST(op ->> 'message_id' AS bigint) AND (o.message <> '' OR o.op_id IS NULL)), 0), at,
                    'sent'
             FROM new"])
         .sweeps(ON_POSTGRES)

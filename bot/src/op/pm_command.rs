@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
+use super::forgotten::is_forgotten;
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A moderator gave the bot a command in a private message: the audit trail.
@@ -25,11 +26,16 @@ impl Definition for PmCommand {
     type Answer = Done;
     const SPEC: Spec = Spec::event("pm_command", "rosey.db.action.pm_command").example(r#"{"username":"mod","command":"stats","result":"success"}"#);
     const STATEMENTS: &'static [&'static str] = &[
-        "INSERT INTO user_actions (timestamp, username, action_type, details, op_id)
-         SELECT at / 1000, op ->> 'username', 'pm_command',
-                'cmd=' || (op ->> 'command') || ', args: ' || (op ->> 'args') || ', result: ' || (op ->> 'result')
-                || coalesce(', error: ' || (op ->> 'error'), ''), id
-         FROM new ORDER BY at, id",
+        concat!(
+            "INSERT INTO user_actions (timestamp, username, action_type, details, op_id, at)
+             SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'username' END, 'pm_command',
+                    CASE WHEN NOT gone THEN
+                        'cmd=' || (op ->> 'command') || ', args: ' || (op ->> 'args') || ', result: ' || (op ->> 'result')
+                        || coalesce(', error: ' || (op ->> 'error'), '') END, id, at
+             FROM (SELECT id, at, op, ",
+            is_forgotten!("username"),
+            " AS gone FROM new) a ORDER BY at, id"
+        ),
     ];
     const CHECKS: &'static [Invariant] = &[
         Invariant::new(

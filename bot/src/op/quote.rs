@@ -48,7 +48,7 @@ impl Definition for GetQuote {
             SELECT q.*, op ->> 'place' AS wanted, row_number() OVER (ORDER BY q.id) - 1 AS place, count(*) OVER () AS fit
             FROM asked CROSS JOIN channel_quotes q
             WHERE q.id = coalesce(op ->> 'id', q.id) AND q.username = coalesce(op ->> 'username', q.username)
-              AND instr(q.message, coalesce(op ->> 'containing', '')) > 0)
+              AND q.message <> '' AND instr(q.message, coalesce(op ->> 'containing', '')) > 0)
         WHERE place = wanted % fit";
     const POSTGRES: Dialect = Dialect::SAME.answer(
         "SELECT json_build_object('id', id, 'username', username, 'message', message, 'added_by', added_by,
@@ -59,7 +59,7 @@ impl Definition for GetQuote {
              FROM asked CROSS JOIN channel_quotes q
              WHERE q.id = coalesce(CAST(op ->> 'id' AS bigint), q.id)
                AND q.username = coalesce(op ->> 'username', q.username)
-               AND strpos(q.message, coalesce(op ->> 'containing', '')) > 0) f
+               AND q.message <> '' AND strpos(q.message, coalesce(op ->> 'containing', '')) > 0) f
          WHERE place = wanted % fit",
     );
 

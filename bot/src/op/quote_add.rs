@@ -1,6 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::check;
+use super::forgotten::is_forgotten;
 use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
 /// A line that is worth keeping.
@@ -27,8 +28,16 @@ impl Definition for QuoteAdd {
     const SPEC: Spec = Spec::call("quote_add", "rosey.db.quote.add")
         .example(r#"{"username":"alice","message":"it works on my machine","added_by":"bob"}"#);
     const STATEMENTS: &'static [&'static str] = &[
-        "INSERT INTO channel_quotes (op_id, at, username, message, added_by)
-         SELECT id, at, op ->> 'username', op ->> 'message', op ->> 'added_by' FROM new ORDER BY at, id",
+        concat!(
+            "INSERT INTO channel_quotes (op_id, at, username, message, added_by)
+             SELECT id, at, CASE WHEN gone THEN '' ELSE op ->> 'username' END, CASE WHEN gone THEN '' ELSE op ->> 'message' END,
+                    CASE WHEN gone OR is_unnamed THEN NULL ELSE op ->> 'added_by' END
+             FROM (SELECT id, at, op, ",
+            is_forgotten!("username"),
+            " AS gone, ",
+            is_forgotten!("added_by"),
+            " AS is_unnamed FROM new) q ORDER BY at, id"
+        ),
     ];
     const ANSWER: &'static str = "
         SELECT asked.id, json_object('id', q.id)

@@ -1,9 +1,10 @@
 use serde::{Deserialize, Serialize};
 
+use super::forgotten::{self, is_forgotten};
 use super::{Enqueued, check};
 use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
-/// A message that somebody of the channel leaves for another one. It waits in the queue of the bot's messages, and is handed out by
+/// A message that one user of the channel leaves for another. It waits in the queue of the bot's messages, and is handed out by
 /// `outbound_get` for its recipient.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tell {
@@ -22,13 +23,30 @@ pub(super) const fn privately() -> bool {
     true
 }
 
+/// One of which either person is forgotten has neither, nor a text.
+macro_rules! queued {
+    ($privately:literal) => {
+        concat!(
+            "INSERT INTO outbound_messages (timestamp, message, username, sender, private, at, op_id)
+             SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'content' END, CASE WHEN gone THEN '' ELSE op ->> 'username' END,
+                    CASE WHEN gone THEN '' ELSE op ->> 'sender' END, ",
+            $privately,
+            ", at, id FROM (SELECT id, at, op, ",
+            is_forgotten!("username"),
+            " OR ",
+            is_forgotten!("sender"),
+            " AS gone FROM new) o"
+        )
+    };
+}
+
 impl Definition for Tell {
     type Answer = Enqueued;
     const SPEC: Spec = Spec::call("tell", "rosey.db.messages.tell")
         .example(r#"{"sender":"bob","username":"alice","content":"the door is open"}"#);
     const STATEMENTS: &'static [&'static str] = &[
-        "INSERT INTO outbound_messages (timestamp, message, username, sender, private, at, op_id)
-         SELECT at / 1000, op ->> 'content', op ->> 'username', op ->> 'sender', op ->> 'privately', at, id FROM new",
+        queued!("op ->> 'privately'"),
+        forgotten::MESSAGES,
     ];
     const ANSWER: &'static str = "
         SELECT asked.id, json_object('id', o.id)
@@ -40,11 +58,7 @@ impl Definition for Tell {
          WHERE l.at >= coalesce((SELECT CAST(value AS BIGINT) FROM meta WHERE key = 'swept.sent'), 0)",
     )];
     const POSTGRES: Dialect = Dialect::SAME
-        .statements(&["
-            INSERT INTO outbound_messages (timestamp, message, username, sender, private, at, op_id)
-            SELECT at / 1000, op ->> 'content', op ->> 'username', op ->> 'sender',
-                   CAST(CAST(op ->> 'privately' AS boolean) AS integer), at, id
-            FROM new"])
+        .statements(&[queued!("CAST(CAST(op ->> 'privately' AS boolean) AS integer)"), forgotten::MESSAGES])
         .answer(
             "SELECT asked.id, json_build_object('id', o.id)
              FROM asked JOIN outbound_messages o ON o.op_id = asked.id",

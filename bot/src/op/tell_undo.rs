@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
-/// Takes back a message that its sender has left and nobody was told. One that is on its way is told all the same, and one of another
+/// Withdraws a message that is not delivered yet. One that is on its way is delivered all the same, and one of another
 /// sender stays.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TellUndo {
@@ -28,10 +28,8 @@ impl Definition for TellUndo {
     // A failure for good, which a report that it was sent wins over. What is not the sender's is kept under no number.
     const STATEMENTS: &'static [&'static str] = &[
         "INSERT INTO outbound_marks (op_id, message, at, kind, error)
-         SELECT id, coalesce((
-                    SELECT o.id FROM outbound_messages o
-                    WHERE o.id = op ->> 'message_id' AND o.sender = op ->> 'sender'), 0), at, 'failed', 'taken back'
-         FROM new",
+         SELECT new.id, coalesce(o.id, 0), new.at, 'failed', CASE WHEN o.id IS NOT NULL THEN 'taken back' END
+         FROM new LEFT JOIN outbound_messages o ON o.id = op ->> 'message_id' AND o.sender = op ->> 'sender'",
     ];
     const ANSWER: &'static str = "
         SELECT asked.id, json_object('undone', json(iif(o.id IS NOT NULL AND o.delivered_at IS NULL, 'true', 'false')))
@@ -44,11 +42,9 @@ impl Definition for TellUndo {
     const POSTGRES: Dialect = Dialect::SAME
         .statements(&["
             INSERT INTO outbound_marks (op_id, message, at, kind, error)
-            SELECT id, coalesce((
-                       SELECT o.id FROM outbound_messages o
-                       WHERE o.id = CAST(op ->> 'message_id' AS bigint) AND o.sender = op ->> 'sender'), 0), at,
-                   'failed', 'taken back'
-            FROM new"])
+            SELECT new.id, coalesce(o.id, 0), new.at, 'failed', CASE WHEN o.id IS NOT NULL THEN 'taken back' END
+            FROM new LEFT JOIN outbound_messages o
+                ON o.id = CAST(op ->> 'message_id' AS bigint) AND o.sender = op ->> 'sender'"])
         .answer(
             "SELECT asked.id, json_build_object('undone', o.id IS NOT NULL AND o.delivered_at IS NULL)
              FROM asked JOIN outbound_marks m ON m.op_id = asked.id LEFT JOIN outbound_messages o ON o.id = m.message",

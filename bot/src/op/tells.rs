@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 use super::check;
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
-/// The messages of people of the channel that nobody was told yet: those that a sender has left, those that wait for a user, or
+/// The messages between users of the channel that are not delivered yet: those that a sender has left, those that wait for a user, or
 /// those of the one for the other. Oldest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetTells {

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::forgotten::{self, is_forgotten};
 use super::{check, folds};
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
@@ -14,17 +15,26 @@ impl Definition for UserJoined {
     type Answer = Done;
     const SPEC: Spec = Spec::event("user_joined", "rosey.db.user.joined").example(r#"{"username":"alice"}"#);
     const STATEMENTS: &'static [&'static str] = &[
-        "INSERT INTO presence (username, at, id, joined) SELECT op ->> 'username', at, id, 1 FROM new",
+        concat!(
+            "INSERT INTO presence (username, at, id, joined) SELECT op ->> 'username', at, id, 1 FROM new WHERE NOT ",
+            is_forgotten!("username")
+        ),
+        forgotten::EVENTS,
     ];
     const CHECKS: &'static [Invariant] = &[Invariant::new(
         "joins",
         // Materialised, because SQLite looks up an id in the table itself by reading all of it.
         "WITH p AS MATERIALIZED (SELECT id, at, joined FROM presence)
-         SELECT l.id, 'at', CASE WHEN p.joined = 1 THEN p.at END, l.at FROM applied l LEFT JOIN p ON p.id = l.id",
+         SELECT l.id, 'at', coalesce(CASE WHEN p.joined = 1 THEN p.at END, f.at), l.at
+         FROM applied l LEFT JOIN p ON p.id = l.id LEFT JOIN forgotten_events f ON f.op_id = l.id",
     )];
     const POSTGRES: Dialect = Dialect::SAME
         .statements(&[
-            "INSERT INTO presence_waiting (username, at, id, joined) SELECT op ->> 'username', at, id, 1 FROM new",
+            concat!(
+                "INSERT INTO presence_waiting (username, at, id, joined) SELECT op ->> 'username', at, id, 1 FROM new WHERE NOT ",
+                is_forgotten!("username")
+            ),
+            forgotten::EVENTS,
         ])
         .folds(&[folds::postgres::PRESENCE])
         .keys(Keys::Own);

@@ -21,7 +21,7 @@ async fn backed_up(file: &DbFile, name: &str) -> Value {
     json_lines(&out).remove(0)
 }
 
-/// One that asks nobody on NATS.
+/// One that does not ask over NATS.
 async fn restored(file: &DbFile, name: &str) -> Ran {
     ran(file, &["restore", name, "--no-nats", "--json"]).await
 }
@@ -144,7 +144,7 @@ async fn nothing_is_restored_under_a_program_that_has_the_database_open() {
     backed_up(&file, "copy.db").await;
     joined(&file, 2, 1).await;
     let service = ServeProcess::start(&server, &file).await;
-    // By the file, without asking anybody.
+    // By the file, without asking over NATS.
     let Ran { code, err, .. } = restored(&file, "copy.db").await;
     assert_eq!(code, Some(5), "{err}");
     assert!(err.contains(&format!("process {}", service.id())), "it is named: {err}");

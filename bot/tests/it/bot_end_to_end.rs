@@ -24,8 +24,8 @@ struct World {
 
 /// Where operations go.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
-    /// Over NATS, with nothing behind it: what is there came that way.
+enum Paths {
+    /// Over NATS, with nothing behind it: what is there came over it.
     Nats,
     /// No server: the database itself.
     Database,
@@ -33,21 +33,21 @@ enum Way {
     Both,
 }
 
-const WAYS: [Way; 2] = [Way::Nats, Way::Database];
+const PATHS: [Paths; 2] = [Paths::Nats, Paths::Database];
 
 impl World {
-    async fn new(way: Way) -> Self {
+    async fn new(paths: Paths) -> Self {
         let (mut server, file) = (NatsServer::down(), DbFile::new());
         let mut service = None;
-        if way != Way::Database {
+        if paths != Paths::Database {
             server.restart().await;
             service = Some(DbService::start(&server, &file).await);
         }
         let nats = nats(&server).await;
-        if way != Way::Database {
+        if paths != Paths::Database {
             tokio::time::timeout(LIMIT, nats.recognised()).await.expect("recognised");
         }
-        let db = if way == Way::Nats { nats_only(&nats) } else { stack(&nats, &file).await };
+        let db = if paths == Paths::Nats { nats_only(&nats) } else { stack(&nats, &file).await };
         let (channel, input) = tokio::io::duplex(1 << 20);
         let (output, said) = tokio::io::duplex(1 << 20);
         let chat = Jsonl::new(BufReader::new(input), Arc::new(JsonlSender::new(output)));
@@ -98,8 +98,8 @@ fn joins(user: &str, at: i64) -> Value {
 
 #[tokio::test]
 async fn place_11_a_user_joins() {
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         w.event(joins("alice", 0)).await;
         w.until(
             "alice is here",
@@ -113,20 +113,20 @@ async fn place_11_a_user_joins() {
 
 #[tokio::test]
 async fn place_12_a_user_leaves() {
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         w.event(joins("alice", 0)).await;
         w.event(json!({"event": "user_leave", "user": "alice", "timestamp": AT + 60})).await;
         let file = w.end().await;
         let stats = "SELECT total_time_connected FROM user_stats_now WHERE current_session_start IS NULL";
-        assert_eq!(file.number(stats).await, 60, "{way:?}");
+        assert_eq!(file.number(stats).await, 60, "{paths:?}");
     }
 }
 
 #[tokio::test]
 async fn place_13_a_line_is_said_at_its_own_time() {
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         for (at, content) in [(2, "second ☃"), (1, "first")] {
             let event =
                 json!({"event": "message", "user": "alice", "content": content, "timestamp": AT + at});
@@ -137,15 +137,15 @@ async fn place_13_a_line_is_said_at_its_own_time() {
         assert_eq!(
             file.texts(lines).await,
             ["1700000001 alice: first", "1700000002 alice: second ☃"],
-            "{way:?}"
+            "{paths:?}"
         );
     }
 }
 
 #[tokio::test]
 async fn places_14_and_15_users_are_counted() {
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         for (at, chat, connected) in [(0, 3, 5), (10, 7, 9), (20, 2, 4)] {
             let event = json!({"event": "user_count", "usercount": chat, "connected": connected, "timestamp": AT + at});
             w.event(event).await;
@@ -153,10 +153,10 @@ async fn places_14_and_15_users_are_counted() {
         let file = w.end().await;
         let history =
             "SELECT chat_users || '/' || connected_users FROM user_count_history ORDER BY timestamp";
-        assert_eq!(file.texts(history).await, ["3/5", "7/9", "2/4"], "{way:?}");
+        assert_eq!(file.texts(history).await, ["3/5", "7/9", "2/4"], "{paths:?}");
         let peak =
             "SELECT max_users || '/' || max_connected || ' at ' || max_users_timestamp FROM channel_stats";
-        assert_eq!(file.texts(peak).await, ["7/9 at 1700000010"], "{way:?}");
+        assert_eq!(file.texts(peak).await, ["7/9 at 1700000010"], "{paths:?}");
     }
 }
 
@@ -167,8 +167,8 @@ async fn place_16_the_bot_comes_and_goes_and_is_thrown_out() {
         "offline" => "SELECT count(*) FROM current_status WHERE status = 'offline' AND NOT bot_connected",
         _ => "SELECT count(*) FROM current_status WHERE status = 'kicked' AND details = 'spam'",
     };
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         w.event(json!({"event": "connect"})).await;
         w.until("online", is("online"), 1).await;
         w.event(json!({"event": "disconnect"})).await;
@@ -179,22 +179,22 @@ async fn place_16_the_bot_comes_and_goes_and_is_thrown_out() {
         w.until("thrown out", is("kicked"), 1).await;
         let file = w.end().await;
         let row = "SELECT status || ' ' || bot_name || ' ' || channel_name FROM current_status";
-        assert_eq!(file.texts(row).await, ["offline Rosey lounge"], "{way:?}: the last word of the bot");
+        assert_eq!(file.texts(row).await, ["offline Rosey lounge"], "{paths:?}: the last word of the bot");
     }
 }
 
 #[tokio::test]
 async fn place_17_a_message_waits_for_a_user_until_he_joins_and_is_delivered_once() {
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         w.db.outbound_enqueue(Some("alice"), "welcome back").await.unwrap();
         w.db.outbound_enqueue(Some("bob"), "not for alice").await.unwrap();
         w.event(joins("alice", 0)).await;
-        assert_eq!(w.hears().await, json!({"pm": {"user": "alice", "content": "welcome back"}}), "{way:?}");
+        assert_eq!(w.hears().await, json!({"pm": {"user": "alice", "content": "welcome back"}}), "{paths:?}");
         w.until("it is marked", "SELECT count(*) FROM outbound_messages WHERE sent", 1).await;
         w.event(joins("alice", 10)).await;
         w.event(joins("bob", 20)).await;
-        assert_eq!(w.hears().await, json!({"pm": {"user": "bob", "content": "not for alice"}}), "{way:?}");
+        assert_eq!(w.hears().await, json!({"pm": {"user": "bob", "content": "not for alice"}}), "{paths:?}");
         let file = w.end().await;
         assert_eq!(file.number("SELECT count(*) FROM outbound_messages WHERE sent").await, 2);
     }
@@ -202,12 +202,12 @@ async fn place_17_a_message_waits_for_a_user_until_he_joins_and_is_delivered_onc
 
 #[tokio::test]
 async fn place_17_a_message_to_the_channel_is_said_once_within_the_interval() {
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         w.event(json!({"event": "connect"})).await;
         for content in ["one", "two"] {
             w.db.outbound_enqueue(None, content).await.unwrap();
-            assert_eq!(w.hears().await, json!({"say": content}), "{way:?}");
+            assert_eq!(w.hears().await, json!({"say": content}), "{paths:?}");
         }
         let file = w.end().await;
         assert_eq!(file.number("SELECT count(*) FROM outbound_messages WHERE sent").await, 2);
@@ -216,8 +216,8 @@ async fn place_17_a_message_to_the_channel_is_said_once_within_the_interval() {
 
 #[tokio::test]
 async fn who_came_and_went_unseen_is_made_good_by_the_list() {
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         w.event(joins("bob", 0)).await;
         w.until(
             "bob is here",
@@ -229,14 +229,14 @@ async fn who_came_and_went_unseen_is_made_good_by_the_list() {
         let file = w.end().await;
         let here =
             "SELECT username FROM user_stats_now WHERE current_session_start IS NOT NULL ORDER BY username";
-        assert_eq!(file.texts(here).await, ["alice", "carol"], "{way:?}");
+        assert_eq!(file.texts(here).await, ["alice", "carol"], "{paths:?}");
     }
 }
 
 #[tokio::test]
 async fn a_recording_played_twice_has_one_effect() {
-    for way in WAYS {
-        let mut w = World::new(way).await;
+    for paths in PATHS {
+        let mut w = World::new(paths).await;
         for _ in 0..2 {
             for n in 0..20 {
                 let mut event = joins(&format!("user{n}"), n);
@@ -246,7 +246,7 @@ async fn a_recording_played_twice_has_one_effect() {
             }
         }
         let file = w.end().await;
-        assert_eq!(file.number("SELECT count(*) FROM presence").await, 20, "{way:?}");
+        assert_eq!(file.number("SELECT count(*) FROM presence").await, 20, "{paths:?}");
         assert_eq!(
             file.number("SELECT total_chat_lines FROM user_stats_now WHERE username = 'alice'").await,
             20
@@ -256,7 +256,7 @@ async fn a_recording_played_twice_has_one_effect() {
 
 #[tokio::test]
 async fn the_server_stops_and_returns_and_the_bot_carries_on() {
-    let mut w = World::new(Way::Both).await;
+    let mut w = World::new(Paths::Both).await;
     let mut at = 0;
     for round in 0..3 {
         if round == 1 {
@@ -282,7 +282,7 @@ async fn the_server_stops_and_returns_and_the_bot_carries_on() {
 
 #[tokio::test]
 async fn when_both_paths_fail_the_bot_carries_on_and_says_what_it_lost() {
-    let mut w = World::new(Way::Nats).await;
+    let mut w = World::new(Paths::Nats).await;
     w.server.kill();
     w.event(joins("alice", 0)).await;
     w.event(json!({"event": "message", "user": "alice", "content": "hi", "timestamp": AT})).await;

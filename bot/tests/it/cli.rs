@@ -140,7 +140,7 @@ fn how_long_what_is_kept_is_said_right_or_refused_before_anything_is_touched() {
     let url = file.url();
     let chat = ["--no-nats", "--database-url", &url, "--chat", "jsonl:-"];
     for (keep, says) in [
-        ("lines=5d", "\"lines\" is not one of chat, history, kv, ledger, sent"),
+        ("lines=5d", "\"lines\" is not one of chat, forgotten, history, kv, ledger, sent"),
         ("chat", "is not NAME=TIME"),
         ("chat=5", "is not a time"),
         ("chat=-5h", "is not a time"),

@@ -62,7 +62,7 @@ async fn where_everything_is_as_it_should_be_nothing_is_wrong_and_nothing_is_cha
     }
     assert!(report.says("database", "ok").contains("the ids of 1 operation"), "{:#}", report.0);
     assert_eq!(std::fs::read_dir(file.dir()).unwrap().count(), before, "it makes no file");
-    assert_eq!((file.applied().await, file.buried().await), (1, 0), "it does no operation");
+    assert_eq!((file.applied().await, file.dead_letters().await), (1, 0), "it does no operation");
     service.terminate_and_log().await;
 }
 

@@ -94,10 +94,10 @@ async fn kill_services(options: &[&str], stream: bool, callers: u64) {
     assert_eq!(w.file.applied().await, sent + plain);
     let joins = w.file.number("SELECT count(DISTINCT username) FROM presence").await;
     let said = w.file.number("SELECT count(DISTINCT username || message) FROM recent_chat").await;
-    assert_eq!(u64::try_from(joins + said).unwrap(), sent, "everybody once");
+    assert_eq!(u64::try_from(joins + said).unwrap(), sent, "each user once");
     assert_eq!(w.file.number("SELECT count(*) FROM presence").await, joins, "no join twice");
     assert_eq!(w.file.number("SELECT count(*) FROM recent_chat").await, said, "no line twice");
-    assert_eq!(w.file.buried().await, 0);
+    assert_eq!(w.file.dead_letters().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -174,11 +174,11 @@ async fn while_the_disk_is_full_nothing_is_given_up_and_nothing_is_taken_for_poi
     let full = Duration::from_secs(knob("ROSEY_FULL_DISK_SECONDS", 3));
     eprintln!("ROSEY_FULL_DISK_SECONDS={}", full.as_secs());
     tokio::time::sleep(full).await;
-    assert_eq!((w.file.applied().await, w.file.buried().await), (1, 0));
+    assert_eq!((w.file.applied().await, w.file.dead_letters().await), (1, 0));
     assert_eq!(w.stored().await, Some(sent));
     process.limit_files(None);
     w.emptied().await;
-    assert_eq!((w.file.applied().await, w.file.buried().await), (sent + 1, 0));
+    assert_eq!((w.file.applied().await, w.file.dead_letters().await), (sent + 1, 0));
     assert_eq!(process.terminate().await, Some(0));
     assert_exactly_once(&w.file, sent + 1).await;
 }

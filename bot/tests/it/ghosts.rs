@@ -1,5 +1,5 @@
 //! Ghosts: requests that were given up and served another way, and are delivered all the same. They have no second effect,
-//! and everybody who meets one counts it.
+//! and each process that meets one counts it.
 
 use std::time::Duration;
 

@@ -180,5 +180,5 @@ async fn a_service_frozen_for_longer_than_the_streams_patience_doubles_nothing_w
     eprintln!("taken by each instance: {taken:?}");
     assert!(taken[0] >= 200 && taken[1] >= 200, "both took the two hundred: {taken:?}");
     assert_exactly_once(&w.file, 200 + sent).await;
-    assert_eq!(w.file.buried().await, 0);
+    assert_eq!(w.file.dead_letters().await, 0);
 }

@@ -44,7 +44,7 @@ impl Bot {
 }
 
 impl World {
-    /// With somebody in the channel who was there before the bot.
+    /// With a user in the channel who was there before the bot.
     async fn with_observer(irc: IrcServer) -> (Self, Person) {
         let observer = Person::join(irc.port(), "observer").await;
         let (nats, file) = (NatsServer::start().await, DbFile::new());

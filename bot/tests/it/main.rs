@@ -6,6 +6,7 @@ mod backups;
 mod bot_end_to_end;
 mod cli;
 mod cluster;
+mod cytube;
 mod demo;
 mod doctor;
 mod durable;
@@ -25,6 +26,7 @@ mod python_files;
 mod quiet_log;
 mod schedules;
 mod soak;
+mod supervised;
 #[path = "../support/mod.rs"]
 mod support;
 mod top;

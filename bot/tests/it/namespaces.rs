@@ -215,7 +215,7 @@ async fn the_command_line_names_a_namespace_by_option_variable_and_file() {
     // Its dead letters can be offered again, and are known by their operation.
     let peer = Peer::connect(&w.server).await;
     peer.publish("lounge.rosey.db.user.joined", r#"{"username":""}"#).await;
-    wait_until("it is buried", || async { w.file.buried().await == 1 }).await;
+    wait_until("it is buried", || async { w.file.dead_letters().await == 1 }).await;
     let list = Ran::of(program(&dir).args(["dead", "list", "--database-url", &w.file.url()]));
     assert!(list.out.contains("user_joined") && !list.out.contains("unknown"), "{}", list.all());
 }

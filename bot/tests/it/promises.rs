@@ -2,6 +2,7 @@
 //! the wire alone. One module a kind of fault.
 
 mod bounds;
+mod certificates;
 mod clock;
 mod configuration;
 mod derived_ids;
@@ -17,6 +18,7 @@ mod migrating;
 mod operators;
 mod order;
 pub(crate) mod other_programs;
+mod permissions;
 mod poison;
 mod progress;
 mod replies;

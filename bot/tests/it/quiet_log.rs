@@ -1,4 +1,4 @@
-//! What the log of a real service says of trouble that comes and goes: what is true, and not for ever.
+//! What the log of a real service says of trouble that comes and goes: what is true, and not endlessly.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -61,7 +61,9 @@ fn losses(log: &str) -> u64 {
     let number = |text: &str| text.split(' ').next()?.parse::<u64>().ok();
     let of = |line: &str| match line.split_once("lost the connection to NATS")? {
         (_, rest) if rest.contains(" more times") => number(rest.trim_start()),
-        (_, rest) => Some(1 + rest.split_once("for ever (").and_then(|(_, more)| number(more)).unwrap_or(0)),
+        (_, rest) => {
+            Some(1 + rest.split_once("indefinitely (").and_then(|(_, more)| number(more)).unwrap_or(0))
+        }
     };
     log.lines().filter_map(of).sum()
 }

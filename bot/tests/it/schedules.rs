@@ -26,8 +26,8 @@ use eitherway::stack::{Hedging, StackBuilder};
 use futures_util::FutureExt;
 use load::Load;
 use tally::Tally;
-use verdict::{Found, Verdict};
-use world::{Story, World};
+use verdict::{Contents, Verdict};
+use world::{FaultLog, World};
 
 /// How long it may take, when everything is well again, until nothing is on its way any more.
 const SETTLED: Duration = Duration::from_secs(60);
@@ -38,16 +38,16 @@ pub(crate) const fn takes_bundles(seed: u64) -> bool {
 }
 
 /// Plays one schedule to its end.
-async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
+async fn play(seed: u64, length: Duration, fault_log: FaultLog, tally: Tally) {
     let mut dice = Dice::new(seed);
     let (stream, services) = (seed % 2 == 1, if dice.in_a_hundred(50) { 2 } else { 1 });
     let hedging = if seed.is_multiple_of(3) { Hedging::new().database_always() } else { Hedging::new() };
     let bundles = takes_bundles(seed);
-    story.say(format_args!("stream: {stream}, bundles: {bundles}, services: {services}, {hedging:?}"));
+    fault_log.say(format_args!("stream: {stream}, bundles: {bundles}, services: {services}, {hedging:?}"));
     let plan = plan::draw(&mut dice, length, services, stream);
-    plan.spells().iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
+    plan.spells().iter().for_each(|spell| fault_log.say(format_args!("planned: {spell}")));
     tally.drawn(plan.spells().iter().map(|spell| spell.fault.name()));
-    let mut world = World::new(stream, bundles, services, story, tally.clone()).await;
+    let mut world = World::new(stream, bundles, services, fault_log, tally.clone()).await;
     let bot = || Bot::start_with(&world.proxy, &world.file, StackBuilder::new().hedging(hedging));
     let bots = [bot().await, bot().await];
     let loads = [0, 1].map(|bot| Load::start(&bots[bot].db, bot, dice.another()));
@@ -71,7 +71,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     }
     world.stop().await;
     tally.met(records.iter().flatten(), start, &played);
-    let verdict = Verdict::over(&records, &Found::read(&world.file).await);
+    let verdict = Verdict::over(&records, &Contents::read(&world.file).await);
     eprintln!("seed {seed} · {sent} bundles · {verdict}");
     tally.judged(&verdict);
     verdict.assert_right();
@@ -85,16 +85,16 @@ pub(crate) fn words(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// Plays as many as the environment says, or the usual number, and fails with all that have failed.
-pub(crate) async fn play_all(usual: u64, play: impl AsyncFn(u64, Duration, Story, Tally)) {
+pub(crate) async fn play_all(usual: u64, play: impl AsyncFn(u64, Duration, FaultLog, Tally)) {
     let (first, schedules) = (knob("ROSEY_SEED", 1), knob("ROSEY_SCHEDULES", usual));
     let seconds = knob("ROSEY_SECONDS", 6);
     eprintln!("ROSEY_SEED={first} ROSEY_SCHEDULES={schedules} ROSEY_SECONDS={seconds}");
     let (mut failures, tally) = (Vec::new(), Tally::default());
     for seed in first..first + schedules {
-        let story = Story::default();
-        let played = play(seed, Duration::from_secs(seconds), story.clone(), tally.clone());
+        let fault_log = FaultLog::default();
+        let played = play(seed, Duration::from_secs(seconds), fault_log.clone(), tally.clone());
         if let Err(panic) = AssertUnwindSafe(played).catch_unwind().await {
-            let failure = format!("seed {seed}: {}\n{story}", words(&*panic));
+            let failure = format!("seed {seed}: {}\n{fault_log}", words(&*panic));
             eprintln!("{failure}");
             failures.push(failure);
         }

@@ -11,7 +11,7 @@ mod sample;
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use faults::{Fault, Stage};
+use faults::{Env, Fault};
 use sample::Samples;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -21,23 +21,23 @@ async fn through_outages_without_end_memory_stays_flat_and_nothing_is_lost_or_do
     let seed = knob("ROSEY_SEED", u64::from(std::process::id()));
     println!("ROSEY_SEED={seed}: {minutes} min at {rate} lines a second");
 
-    let mut stage = Stage::new().await;
-    let bot = BotProcess::start(&stage.world.server.url(), &stage.world.file.url(), "visitor", rate);
+    let mut env = Env::new().await;
+    let bot = BotProcess::start(&env.world.server.url(), &env.world.file.url(), "visitor", rate);
     let mut samples = Samples::new(bot.id());
     let (begun, mut faults) = (Instant::now(), faults::in_any_order(seed));
     let mut counts = [0_u32; Fault::ALL.len()];
     while begun.elapsed() < Duration::from_secs_f64(minutes * 60.0) {
         tokio::time::sleep(Duration::from_secs(4)).await;
-        samples.take(begun.elapsed(), &stage, &bot).await;
+        samples.take(begun.elapsed(), &env, &bot).await;
         let fault = faults.next().unwrap();
         counts[fault as usize] += 1;
-        stage.suffer(fault).await;
+        env.suffer(fault).await;
     }
     tokio::time::sleep(Duration::from_secs(4)).await;
-    samples.take(begun.elapsed(), &stage, &bot).await;
+    samples.take(begun.elapsed(), &env, &bot).await;
 
     let (fed, report) = bot.finish().await;
-    let world = stage.close().await;
+    let world = env.close().await;
     let faults = Fault::ALL.iter().zip(counts).map(|(fault, count)| format!("{fault:?} {count}"));
     println!("\nfaults: {}", faults.collect::<Vec<_>>().join(", "));
     println!("{samples}");

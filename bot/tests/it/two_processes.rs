@@ -1,4 +1,4 @@
-//! Several processes on one file: none fails, none is kept waiting for ever, everything is there once.
+//! Several processes on one file: none fails, none waits without a limit, everything is there once.
 #![cfg(unix)]
 #![allow(clippy::print_stdout)]
 

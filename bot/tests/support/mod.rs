@@ -3,6 +3,7 @@
 
 mod bot;
 pub(crate) mod browser;
+pub(crate) mod cytube;
 pub(crate) mod irc;
 mod kit;
 mod process;

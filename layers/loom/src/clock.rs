@@ -1,4 +1,4 @@
-//! A clock that stands still, so that every run of a model sees the same times.
+//! A clock that goes only when a model says so, so that every run of it sees the same times.
 
 use std::{
     cell::Cell,
@@ -13,6 +13,11 @@ thread_local! {
 /// Sets the time of the models of this thread.
 pub(crate) fn set(now: Duration) {
     NOW.set(now);
+}
+
+/// Sets it forward, unless another thread of the model has been later.
+pub(crate) fn forward(now: Duration) {
+    NOW.set(NOW.get().max(now));
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! Model checking of what the layers keep in atomics: the breaker's state word and window, the budget of hedges and reroutes, the pace of
+//! Model checking of what the layers keep in atomics: the breaker's state word, window and deadlines, the budget of hedges and reroutes, the pace of
 //! hedges, and which path the log has named. Loom's atomics replace the real ones, and the tests below explore the
 //! interleavings of their threads.
 //!
@@ -8,10 +8,11 @@
 #![cfg(test)]
 #![allow(dead_code, unreachable_pub, reason = "files of another crate, of which the models use a part")]
 
+mod circuit;
 mod clock;
+mod failure_logs;
 mod hedge;
 mod path_change;
-mod troubles;
 mod waiting;
 
 mod sync {

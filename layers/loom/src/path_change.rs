@@ -13,8 +13,10 @@ mod sync {
 
 /// As `state` knows it: the lines are kept.
 mod line {
-    use super::state::PATHS;
     use std::{cell::RefCell, sync::OnceLock, time::Duration};
+
+    pub(super) const OUTAGE: Duration = Duration::from_secs(1);
+    pub(super) const PATHS: usize = 8;
 
     pub(super) struct Line<'a> {
         pub(super) tags: &'a [OnceLock<&'static str>],

@@ -1,8 +1,8 @@
 use super::{shared::Shared, state::State};
+use crate::held::Held;
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -22,23 +22,23 @@ use std::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Handle {
-    shared: Arc<Shared>,
+    shared: Held<Shared>,
 }
 
 impl Handle {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+    pub(super) const fn new(shared: Held<Shared>) -> Self {
         Self { shared }
     }
 
     /// The current state. An open circuit whose back-off has elapsed stays [`State::Open`] until the next
     /// call.
     pub fn state(&self) -> State {
-        self.shared.word.load().state
+        self.shared.state.load().state
     }
 
     /// Watches for changes of the state, from now on.
     pub fn watch(&self) -> Watch {
-        Watch { seen: self.shared.word.load().generation, shared: Arc::clone(&self.shared), key: None }
+        Watch { seen: self.shared.state.load().generation, shared: self.shared.clone(), key: None }
     }
 
     /// Opens the circuit as failures do, with the configured back-off: for a caller that knows by other means
@@ -110,7 +110,7 @@ impl Handle {
 /// ```
 #[derive(Debug)]
 pub struct Watch {
-    shared: Arc<Shared>,
+    shared: Held<Shared>,
     seen: u32,
     key: Option<usize>,
 }
@@ -143,7 +143,7 @@ impl Future for Changed<'_> {
         let Watch { shared, seen, key } = &mut *self.watch;
         // CORRECTNESS: registered before the check, so a change after the check wakes this task.
         shared.waiters.register(key, cx.waker());
-        let now = shared.word.load();
+        let now = shared.state.load();
         if now.generation == *seen {
             return Poll::Pending;
         }

@@ -2,10 +2,10 @@ use super::{BreakerFuture, Config, Handle, Rejected, permit::CallPermit, shared:
 use crate::{
     ByError,
     bounds::{FailsWith, Judges},
+    held::Held,
 };
 use std::{
     fmt,
-    sync::Arc,
     task::{Context, Poll},
 };
 use tower_layer::Layer;
@@ -25,7 +25,7 @@ use tower_service::Service;
 /// ```
 #[derive(Clone)]
 pub struct KeyedBreakerLayer<K, C = ByError> {
-    circuits: Arc<[Arc<Shared>]>,
+    circuits: Held<[Held<Shared>]>,
     key: K,
     classifier: C,
 }
@@ -36,7 +36,8 @@ impl<K> KeyedBreakerLayer<K> {
     /// # Panics
     /// If there is no configuration.
     pub fn new(circuits: impl IntoIterator<Item = Config>, key: K) -> Self {
-        let circuits: Arc<[_]> = circuits.into_iter().map(|config| Arc::new(Shared::new(config))).collect();
+        let circuits = circuits.into_iter().map(|config| Held::new(Shared::new(config)));
+        let circuits: Held<[_]> = Held::Counted(circuits.collect());
         assert!(!circuits.is_empty(), "a keyed breaker has one circuit at least");
         Self { circuits, key, classifier: ByError }
     }
@@ -48,9 +49,15 @@ impl<K, C> KeyedBreakerLayer<K, C> {
         KeyedBreakerLayer { circuits: self.circuits, key: self.key, classifier }
     }
 
+    /// As [`BreakerLayer::leak`](super::BreakerLayer::leak), for all circuits.
+    pub fn leak(self) -> Self {
+        let circuits = self.circuits.iter().map(|circuit| circuit.clone().leak()).collect();
+        Self { circuits: Held::Counted(circuits).leak(), ..self }
+    }
+
     /// A handle to watch and operate the circuit of this index; an index beyond them counts as the last.
     pub fn handle(&self, index: usize) -> Handle {
-        Handle::new(Arc::clone(of(&self.circuits, index)))
+        Handle::new(of(&self.circuits, index).clone())
     }
 }
 
@@ -116,6 +123,6 @@ where
 }
 
 #[inline]
-fn of(circuits: &[Arc<Shared>], index: usize) -> &Arc<Shared> {
+fn of(circuits: &[Held<Shared>], index: usize) -> &Held<Shared> {
     &circuits[index.min(circuits.len() - 1)]
 }

@@ -1,6 +1,5 @@
 use super::{Breaker, Config, Handle, shared::Shared};
-use crate::ByError;
-use std::sync::Arc;
+use crate::{ByError, held::Held};
 use tower_layer::Layer;
 
 /// Applies a [`Breaker`] to services. All of them, and all their clones, share one circuit.
@@ -13,14 +12,14 @@ use tower_layer::Layer;
 /// ```
 #[derive(Clone, Debug)]
 pub struct BreakerLayer<C = ByError> {
-    shared: Arc<Shared>,
+    shared: Held<Shared>,
     classifier: C,
 }
 
 impl BreakerLayer {
     /// A layer with a new circuit.
     pub fn new(config: Config) -> Self {
-        Self { shared: Arc::new(Shared::new(config)), classifier: ByError }
+        Self { shared: Held::new(Shared::new(config)), classifier: ByError }
     }
 }
 
@@ -37,9 +36,16 @@ impl<C> BreakerLayer<C> {
         BreakerLayer { shared: self.shared, classifier }
     }
 
+    /// Never frees the circuit, as [`Box::leak`] does, so that no clone and no call has to count who still uses it: four
+    /// atomic changes less for a call on a clone. For a stack that lives as long as the program. Some hundred bytes, and the
+    /// windows of the [`Config`].
+    pub fn leak(self) -> Self {
+        Self { shared: self.shared.leak(), ..self }
+    }
+
     /// A handle to watch and operate the circuit.
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.shared))
+        Handle::new(self.shared.clone())
     }
 }
 
@@ -47,6 +53,6 @@ impl<S, C: Clone> Layer<S> for BreakerLayer<C> {
     type Service = Breaker<S, C>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Breaker::from_shared(inner, Arc::clone(&self.shared), self.classifier.clone())
+        Breaker::from_shared(inner, self.shared.clone(), self.classifier.clone())
     }
 }

@@ -26,9 +26,9 @@ impl<S: Load, C> Load for Breaker<S, C> {
     type Metric = CircuitLoad<S::Metric>;
 
     fn load(&self) -> Self::Metric {
-        let shared = &self.gate.shared;
-        let holds_a_place = matches!(self.gate.turn, Readiness::Waits { generation } | Readiness::Ready { generation }
-            if shared.word.load().generation == generation);
+        let shared = &self.reservation.shared;
+        let holds_a_place = matches!(self.reservation.readiness, Readiness::Waits { generation } | Readiness::Ready { generation }
+            if shared.state.load().generation == generation);
         if !holds_a_place && shared.would_reject() {
             CircuitLoad::Rejecting
         } else {

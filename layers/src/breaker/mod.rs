@@ -11,15 +11,17 @@ mod load;
 mod permit;
 mod shared;
 pub(crate) mod state;
+mod tell;
 mod waiters;
 mod window;
 
-/// The atomics of `state` and `window`, and the lock of `waiters`.
+/// The atomics, the locks and the clock of `shared`, `state`, `waiters` and `window`.
 mod sync {
     pub(super) use std::sync::{
         Mutex, MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     };
+    pub(super) use tokio::time::Instant;
 }
 
 #[cfg(feature = "balance")]
@@ -43,11 +45,9 @@ use self::{
 use crate::{
     ByError,
     bounds::{FailsWith, Judges},
+    held::Held,
 };
-use std::{
-    sync::Arc,
-    task::{Context, Poll, Waker, ready},
-};
+use std::task::{Context, Poll, Waker, ready};
 use tower_service::Service;
 
 /// A circuit breaker.
@@ -107,25 +107,25 @@ use tower_service::Service;
 #[derive(Debug)]
 pub struct Breaker<S, C = ByError> {
     inner: S,
-    gate: Reservation,
+    reservation: Reservation,
     classifier: C,
 }
 
 impl<S> Breaker<S> {
     /// A breaker with a new circuit.
     pub fn new(inner: S, config: Config) -> Self {
-        Self::from_shared(inner, Arc::new(Shared::new(config)), ByError)
+        Self::from_shared(inner, Held::new(Shared::new(config)), ByError)
     }
 }
 
 impl<S, C> Breaker<S, C> {
-    const fn from_shared(inner: S, shared: Arc<Shared>, classifier: C) -> Self {
-        Self { inner, gate: Reservation::new(shared), classifier }
+    const fn from_shared(inner: S, shared: Held<Shared>, classifier: C) -> Self {
+        Self { inner, reservation: Reservation::new(shared), classifier }
     }
 
     /// A handle to watch and operate the circuit.
     pub fn handle(&self) -> Handle {
-        Handle::new(Arc::clone(&self.gate.shared))
+        Handle::new(self.reservation.shared.clone())
     }
 
     inner!("The service behind the breaker.", S);
@@ -138,20 +138,20 @@ impl<S, C> Breaker<S, C> {
     where
         S: Service<Req>,
     {
-        self.gate.release();
-        self.gate.enter();
-        match self.gate.turn {
+        self.reservation.release();
+        self.reservation.enter();
+        match self.reservation.readiness {
             Readiness::Rejected(now) => {
-                self.gate.release();
+                self.reservation.release();
                 Err(now)
             }
             Readiness::Waits { generation } => {
                 let ready = self.inner.poll_ready(&mut Context::from_waker(Waker::noop()));
                 if let Poll::Ready(Ok(())) = ready {
-                    self.gate.ready(generation);
+                    self.reservation.ready(generation);
                     Ok(())
                 } else {
-                    self.gate.release();
+                    self.reservation.release();
                     Err(rejected)
                 }
             }
@@ -171,40 +171,42 @@ where
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         loop {
-            let generation = match self.gate.turn {
+            let generation = match self.reservation.readiness {
                 Readiness::Ready { .. } | Readiness::Rejected(_) => return Poll::Ready(Ok(())),
-                Readiness::Waits { generation } if self.gate.shared.word.load().generation == generation => {
+                Readiness::Waits { generation }
+                    if self.reservation.shared.state.load().generation == generation =>
+                {
                     generation
                 }
                 // The circuit has changed while the inner service was pending.
                 Readiness::Waits { .. } => {
-                    self.gate.release();
+                    self.reservation.release();
                     continue;
                 }
-                Readiness::Undecided if self.gate.shared.config.unready_when_open => {
-                    ready!(self.gate.poll_enter(cx));
+                Readiness::Undecided if self.reservation.shared.config.unready_when_open => {
+                    ready!(self.reservation.poll_enter(cx));
                     continue;
                 }
                 Readiness::Undecided => {
-                    self.gate.enter();
+                    self.reservation.enter();
                     continue;
                 }
             };
             match self.inner.poll_ready(cx) {
                 Poll::Ready(Ok(())) => {
-                    self.gate.ready(generation);
+                    self.reservation.ready(generation);
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => {
-                    self.gate.ready(generation);
+                    self.reservation.ready(generation);
                     let result = Err(error);
-                    if let Ok(permit) = self.gate.pass() {
+                    if let Ok(permit) = self.reservation.pass() {
                         permit.finish(self.classifier.failure(&result));
                     }
                     return Poll::Ready(result.map(drop));
                 }
                 // CORRECTNESS: the inner service has registered the waker, and so has the circuit.
-                Poll::Pending if self.gate.wait(generation, cx.waker()) => return Poll::Pending,
+                Poll::Pending if self.reservation.wait(generation, cx.waker()) => return Poll::Pending,
                 Poll::Pending => {}
             }
         }
@@ -212,12 +214,12 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        if let Readiness::Rejected(rejected) = self.gate.turn
+        if let Readiness::Rejected(rejected) = self.reservation.readiness
             && let Err(rejected) = self.decide_again(rejected)
         {
             return BreakerFuture::rejected(rejected);
         }
-        match self.gate.pass() {
+        match self.reservation.pass() {
             Ok(mut permit) => {
                 let call = permit.inside(|| self.inner.call(req));
                 BreakerFuture::running(call, permit, self.classifier.clone())
@@ -230,6 +232,6 @@ where
 /// A clone shares the circuit but not the turn: readiness belongs to the instance that was polled.
 impl<S: Clone, C: Clone> Clone for Breaker<S, C> {
     fn clone(&self) -> Self {
-        Self::from_shared(self.inner.clone(), Arc::clone(&self.gate.shared), self.classifier.clone())
+        Self::from_shared(self.inner.clone(), self.reservation.shared.clone(), self.classifier.clone())
     }
 }

@@ -1,29 +1,28 @@
-//! What a caller holds of a circuit: a gate before the call, a permit during the call. Both release it on
+//! What a caller holds of a circuit: a reservation before the call, a permit during the call. Both release it on
 //! drop.
 
 use super::{
     Rejected,
     shared::{Admission, Shared},
 };
-use crate::{Class, Failure};
+use crate::{Class, Failure, held::Held};
 use std::{
     cell::Cell,
     future::Future,
     mem,
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, Waker, ready},
 };
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The state of one instance between `poll_ready` and `call`.
 ///
-/// In a half-open generation, an admitted turn holds a lease, from [`Reservation::enter`] until the permit or the
-/// gate is dropped.
+/// In a half-open generation, an admitted reservation holds a lease, from [`Reservation::enter`] until the permit or the
+/// reservation is dropped.
 #[derive(Debug)]
 pub(super) struct Reservation {
-    pub(super) shared: Arc<Shared>,
-    pub(super) turn: Readiness,
+    pub(super) shared: Held<Shared>,
+    pub(super) readiness: Readiness,
     /// The slot among the waiters, while the inner service or the circuit is waited for.
     key: Option<usize>,
     /// Until the circuit may be asked again; only with [`Config::unready_when_open`](super::Config::unready_when_open).
@@ -46,30 +45,30 @@ pub(super) enum Readiness {
 }
 
 impl Reservation {
-    pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, turn: Readiness::Undecided, key: None, timer: None }
+    pub(super) const fn new(shared: Held<Shared>) -> Self {
+        Self { shared, readiness: Readiness::Undecided, key: None, timer: None }
     }
 
-    /// Asks the circuit for admission. Must not be called while a turn exists, because it may hold a lease.
+    /// Asks the circuit for admission. Must not be called while it is admitted, because it may hold a lease.
     #[inline]
     pub(super) fn enter(&mut self) {
-        self.turn = match self.shared.admit() {
+        self.readiness = match self.shared.admit() {
             Admission::Pass { generation } => Readiness::Waits { generation },
             Admission::Reject(rejected) => Readiness::Rejected(rejected),
         };
     }
 
-    /// Asks the circuit for admission until it admits. Must not be called while a turn exists.
+    /// Asks the circuit for admission until it admits. Must not be called while it is admitted.
     pub(super) fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             // CORRECTNESS: registered before the circuit is asked, so that a change after the answer wakes this task.
             self.shared.waiters.register(&mut self.key, cx.waker());
             self.enter();
-            let Readiness::Rejected(rejected) = self.turn else {
+            let Readiness::Rejected(rejected) = self.readiness else {
                 self.timer = None;
                 return Poll::Ready(());
             };
-            self.turn = Readiness::Undecided;
+            self.readiness = Readiness::Undecided;
             let Some(after) = rejected.retry_after() else { return Poll::Pending };
             let due = Instant::now().checked_add(after);
             let Some(due) = due else { return Poll::Pending }; // not in this life
@@ -84,7 +83,7 @@ impl Reservation {
     pub(super) fn release(&mut self) {
         self.shared.waiters.release(&mut self.key);
         if let Readiness::Waits { generation } | Readiness::Ready { generation } =
-            mem::replace(&mut self.turn, Readiness::Undecided)
+            mem::replace(&mut self.readiness, Readiness::Undecided)
         {
             self.shared.neutral(generation);
         }
@@ -94,23 +93,23 @@ impl Reservation {
     /// Returns `false` if the circuit has changed already.
     pub(super) fn wait(&mut self, generation: u32, waker: &Waker) -> bool {
         self.shared.waiters.register(&mut self.key, waker);
-        self.shared.word.load().generation == generation
+        self.shared.state.load().generation == generation
     }
 
     /// Records that the inner service is ready.
     #[inline]
     pub(super) fn ready(&mut self, generation: u32) {
         self.shared.waiters.release(&mut self.key);
-        self.turn = Readiness::Ready { generation };
+        self.readiness = Readiness::Ready { generation };
     }
 
     /// Turns the turn into a permit for one call. If the circuit has changed since, asks it again.
     #[inline]
     pub(super) fn pass(&mut self) -> Result<CallPermit, Rejected> {
-        match self.turn {
-            Readiness::Ready { generation } if self.shared.word.load().generation == generation => {
-                self.turn = Readiness::Undecided; // the lease, if any, moves into the permit
-                Ok(CallPermit::new(Arc::clone(&self.shared), generation))
+        match self.readiness {
+            Readiness::Ready { generation } if self.shared.state.load().generation == generation => {
+                self.readiness = Readiness::Undecided; // the lease, if any, moves into the permit
+                Ok(CallPermit::new(self.shared.clone(), generation))
             }
             _ => {
                 self.release();
@@ -131,7 +130,7 @@ impl Drop for Reservation {
 /// service has panicked, or if the call was slow and that was asked for; otherwise not at all.
 #[derive(Debug)]
 pub(super) struct CallPermit {
-    shared: Arc<Shared>,
+    shared: Held<Shared>,
     generation: u32,
     start: Option<Instant>,
     finished: bool,
@@ -142,15 +141,15 @@ pub(super) struct CallPermit {
 impl CallPermit {
     /// Asks the circuit for admission of one call.
     #[inline]
-    pub(super) fn ask(shared: &Arc<Shared>) -> Result<Self, Rejected> {
+    pub(super) fn ask(shared: &Held<Shared>) -> Result<Self, Rejected> {
         match shared.admit() {
-            Admission::Pass { generation } => Ok(Self::new(Arc::clone(shared), generation)),
+            Admission::Pass { generation } => Ok(Self::new(shared.clone(), generation)),
             Admission::Reject(rejected) => Err(rejected),
         }
     }
 
     #[inline]
-    fn new(shared: Arc<Shared>, generation: u32) -> Self {
+    fn new(shared: Held<Shared>, generation: u32) -> Self {
         let start = shared.config.slow_calls_fail.then(Instant::now);
         Self { shared, generation, start, finished: false, inside: false }
     }

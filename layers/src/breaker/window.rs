@@ -11,7 +11,7 @@ use super::sync::{AtomicU64, AtomicUsize, Ordering::*};
 #[derive(Debug)]
 pub(crate) struct Window {
     /// `0`, or `(generation + 1) << 34 | time << 1 | failed`, with 30 bits for the generation and 33 for the time:
-    /// milliseconds, which wrap after 99 days.
+    /// milliseconds, of which half a turn, 49 days, is the past.
     cells: Box<[AtomicU64]>,
     next: AtomicUsize,
 }
@@ -37,12 +37,13 @@ impl Window {
         self.cells[cell].store(tag, Release);
     }
 
-    /// What happened in the `within` milliseconds before `now`.
+    /// What happened in the `within` milliseconds before `now`, and after it: a thread that was held up comes with an older
+    /// time than others have recorded.
     pub(crate) fn seen(&self, generation: u32, now: u64, within: u64) -> Seen {
         let mut seen = Seen { calls: 0, failures: 0 };
         for cell in &self.cells {
             let cell = cell.load(Acquire);
-            let age = now.wrapping_sub(cell >> 1) & TIME;
+            let age = Some(now.wrapping_sub(cell >> 1) & TIME).filter(|age| *age <= TIME / 2).unwrap_or(0);
             if cell >> 34 == u64::from(generation + 1) && age <= within {
                 seen.calls += 1;
                 seen.failures += (cell & 1) as usize;

@@ -158,21 +158,21 @@ impl<S, F> Chaos<S, F> {
             return Fate::Well;
         }
         let Faults { hang, fail, lose, delay, .. } = self.layer.faults;
-        let mut dice = dice(*seed, number);
+        let mut random = random_at(*seed, number);
         for (share, fate) in
             [(hang, Fate::Hang), (fail, Fate::Fail), (lose, Fate::Lose), (delay, Fate::Delay)]
         {
-            if dice < share {
+            if random < share {
                 return fate;
             }
-            dice -= share;
+            random -= share;
         }
         Fate::Well
     }
 }
 
 /// A number in [0, 1) for the n-th call: the n-th value of SplitMix64.
-fn dice(seed: u64, number: u64) -> f64 {
+fn random_at(seed: u64, number: u64) -> f64 {
     let mut bits = seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

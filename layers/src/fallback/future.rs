@@ -49,8 +49,8 @@ enum State<PF, S, SF, C, Req> {
 
 impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
     #[inline(always)]
-    pub(super) fn primary(call: P::Future, kept: Req, spare: Arc<Shared<S, C>>) -> Self {
-        Self { state: State::Primary { call, kept: Some((kept, spare)) }, first: First::Nothing }
+    pub(super) fn primary(call: P::Future, kept: Req, shared: Arc<Shared<S, C>>) -> Self {
+        Self { state: State::Primary { call, kept: Some((kept, shared)) }, first: First::Nothing }
     }
 
     #[inline(always)]
@@ -59,8 +59,8 @@ impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
     }
 
     #[inline(always)]
-    pub(super) fn around(first: First<P::Error>, req: Req, spare: Arc<Shared<S, C>>) -> Self {
-        Self { state: State::Around { kept: Some((req, spare)) }, first }
+    pub(super) fn around(first: First<P::Error>, req: Req, shared: Arc<Shared<S, C>>) -> Self {
+        Self { state: State::Around { kept: Some((req, shared)) }, first }
     }
 }
 
@@ -85,18 +85,18 @@ where
                 StateProj::Primary { call, kept } => {
                     let result = ready!(call.poll(cx));
                     match kept.take() {
-                        Some((req, spare)) if spare.policy.reroute(&req, &result) => {
-                            spare.policy.rerouted(&req, &result);
+                        Some((req, shared)) if shared.policy.reroute(&req, &result) => {
+                            shared.policy.rerouted(&req, &result);
                             *me.first = First::of(result);
-                            State::Around { kept: Some((req, spare)) }
+                            State::Around { kept: Some((req, shared)) }
                         }
                         _ => return Poll::Ready(result.map_err(FallbackError::Primary)),
                     }
                 }
                 StateProj::Around { kept } => {
-                    let (req, spare) = kept.take().expect(FINISHED);
-                    let patience = spare.policy.patience();
-                    State::Ready { secondary: spare.secondary(), req: Some(req), patience, timer: None }
+                    let (req, shared) = kept.take().expect(FINISHED);
+                    let patience = shared.policy.patience();
+                    State::Ready { secondary: shared.secondary(), req: Some(req), patience, timer: None }
                 }
                 StateProj::Ready { secondary, req, patience, timer } => match secondary.poll_ready(cx) {
                     Poll::Ready(Ok(())) => {

@@ -19,13 +19,13 @@ use tower_layer::Layer;
 /// # }
 /// ```
 pub struct FallbackLayer<S, C = ByClass> {
-    spare: Arc<Shared<S, C>>,
+    shared: Arc<Shared<S, C>>,
 }
 
 impl<S, C> FallbackLayer<S, C> {
     /// Falls back to `secondary` according to `policy`.
     pub fn new(secondary: S, policy: C) -> Self {
-        Self { spare: Arc::new(Shared::new(secondary, policy)) }
+        Self { shared: Arc::new(Shared::new(secondary, policy)) }
     }
 }
 
@@ -33,21 +33,21 @@ impl<P, S, C> Layer<P> for FallbackLayer<S, C> {
     type Service = Fallback<P, S, C>;
 
     fn layer(&self, primary: P) -> Self::Service {
-        Fallback::from_shared(primary, Arc::clone(&self.spare))
+        Fallback::from_shared(primary, Arc::clone(&self.shared))
     }
 }
 
 impl<S, C> Clone for FallbackLayer<S, C> {
     fn clone(&self) -> Self {
-        Self { spare: Arc::clone(&self.spare) }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
 impl<S: fmt::Debug, C: fmt::Debug> fmt::Debug for FallbackLayer<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FallbackLayer")
-            .field("secondary", &self.spare.secondary)
-            .field("policy", &self.spare.policy)
+            .field("secondary", &self.shared.secondary)
+            .field("policy", &self.shared.policy)
             .finish_non_exhaustive()
     }
 }

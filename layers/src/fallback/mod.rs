@@ -90,7 +90,7 @@ use tower_service::Service;
 pub struct Fallback<P, S, C = ByClass> {
     primary: Primary<P>,
     /// One allocation for what all clones share and only some calls need.
-    spare: Arc<Shared<S, C>>,
+    shared: Arc<Shared<S, C>>,
 }
 
 /// What a call to the primary holds on to, in case it has to be rerouted.
@@ -118,8 +118,8 @@ impl<P, S, C> Fallback<P, S, C> {
         Self::from_shared(primary, Arc::new(Shared::new(secondary, policy)))
     }
 
-    fn from_shared(primary: P, spare: Arc<Shared<S, C>>) -> Self {
-        Self { primary: Primary::new(primary), spare }
+    fn from_shared(primary: P, shared: Arc<Shared<S, C>>) -> Self {
+        Self { primary: Primary::new(primary), shared }
     }
 
     /// The service that is tried first.
@@ -142,12 +142,12 @@ impl<P, S, C> Fallback<P, S, C> {
     where
         S: Clone,
     {
-        self.spare.secondary()
+        self.shared.secondary()
     }
 
     /// The policy.
     pub fn policy(&self) -> &C {
-        &self.spare.policy
+        &self.shared.policy
     }
 }
 
@@ -162,27 +162,27 @@ where
     type Future = FallbackFuture<P, S, C, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.primary.poll_ready::<Req>(|| self.spare.policy.unready(), cx).map(Ok)
+        self.primary.poll_ready::<Req>(|| self.shared.policy.unready(), cx).map(Ok)
     }
 
     #[inline(always)]
     fn call(&mut self, mut req: Req) -> Self::Future {
         match self.primary.take_route::<Req>() {
-            Route::Primary => match self.spare.policy.keep(&mut req) {
+            Route::Primary => match self.shared.policy.keep(&mut req) {
                 Some(kept) => {
-                    let spare = Arc::clone(&self.spare);
-                    FallbackFuture::primary(self.primary.service.call(req), kept, spare)
+                    let shared = Arc::clone(&self.shared);
+                    FallbackFuture::primary(self.primary.service.call(req), kept, shared)
                 }
                 None => FallbackFuture::only(self.primary.service.call(req)),
             },
             Route::Failed(error) => {
                 let result = Err(error);
-                self.spare.policy.rerouted(&req, &result);
-                FallbackFuture::around(First::of(result), req, Arc::clone(&self.spare))
+                self.shared.policy.rerouted(&req, &result);
+                FallbackFuture::around(First::of(result), req, Arc::clone(&self.shared))
             }
             Route::PrimaryNotReady => {
-                self.spare.policy.bypassed(&req);
-                FallbackFuture::around(First::Nothing, req, Arc::clone(&self.spare))
+                self.shared.policy.bypassed(&req);
+                FallbackFuture::around(First::Nothing, req, Arc::clone(&self.shared))
             }
         }
     }
@@ -190,7 +190,7 @@ where
 
 impl<P: Clone, S, C> Clone for Fallback<P, S, C> {
     fn clone(&self) -> Self {
-        Self { primary: self.primary.clone(), spare: Arc::clone(&self.spare) }
+        Self { primary: self.primary.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -198,8 +198,8 @@ impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug> fmt::Debug for Fallback<P, S, 
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Fallback")
             .field("primary", &self.primary.service)
-            .field("secondary", &self.spare.secondary)
-            .field("policy", &self.spare.policy)
+            .field("secondary", &self.shared.secondary)
+            .field("policy", &self.shared.policy)
             .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-use super::{Spare, pace::Start};
+use super::{Shared, pace::Start};
 use crate::{
     bounds::{HedgingOf, PolicyOf, SecondTo},
     breaker::neutrally,
@@ -61,7 +61,7 @@ enum Second<S, SF, Req> {
     Finished,
 }
 
-impl<S: Clone, C, H> Spare<S, C, H> {
+impl<S: Clone, C, H> Shared<S, C, H> {
     /// The secondary's side of a call that goes to the secondary, too.
     fn second<P, Req, SF>(&self, req: Req) -> Second<S, SF, Req>
     where
@@ -73,7 +73,7 @@ impl<S: Clone, C, H> Spare<S, C, H> {
 }
 
 /// What a reroute and a hedge need.
-type RetainedRequest<S, C, H, Req> = (Req, Arc<Spare<S, C, H>>);
+type RetainedRequest<S, C, H, Req> = (Req, Arc<Shared<S, C, H>>);
 
 type Output<P, S, Req> = Result<
     <P as Service<Req>>::Response,
@@ -176,38 +176,38 @@ where
         if !matches!(*self.second, Second::Ready { .. }) {
             self.timer.set(None);
         }
-        let Some((req, spare)) = self.kept.take() else {
+        let Some((req, shared)) = self.kept.take() else {
             return Some(result.map_err(FallbackError::Primary));
         };
         if let Some(start) = self.start
-            && let Some(pace) = spare.hedging.pace(&req)
-            && result.as_ref().err().is_none_or(|error| spare.hedging.answers(error))
+            && let Some(pace) = shared.hedging.pace(&req)
+            && result.as_ref().err().is_none_or(|error| shared.hedging.answers(error))
         {
             pace.answered(start, !matches!(*self.second, Second::Idle));
         }
-        if !spare.policy.reroute(&req, &result) {
+        if !shared.policy.reroute(&req, &result) {
             return Some(result.map_err(|primary| match self.failed.take() {
                 Some(fallback) => FallbackError::Both { primary, fallback },
                 None => FallbackError::Primary(primary),
             }));
         }
-        spare.policy.rerouted(&req, &result);
+        shared.policy.rerouted(&req, &result);
         let first = First::of(result);
         if let Some(fallback) = self.failed.take() {
             return Some(Err(first.and(fallback)));
         }
         *self.first = first;
         if let Second::Idle = *self.second {
-            self.second.set(spare.second::<P, _, _>(req));
+            self.second.set(shared.second::<P, _, _>(req));
         }
         None
     }
 
     /// Starts the secondary once the pending primary is late. `Pending` while it is not.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some((req, spare)) = self.kept else { return Poll::Pending };
+        let Some((req, shared)) = self.kept else { return Poll::Pending };
         let Second::Idle = *self.second else { return Poll::Ready(()) };
-        let pace = spare.hedging.pace(req).filter(|_| spare.policy.may_overlap(req));
+        let pace = shared.hedging.pace(req).filter(|_| shared.policy.may_overlap(req));
         let Some(pace) = pace else { return Poll::Pending };
         let (start, mut at_once) = match self.start {
             Some(start) => (start, false),
@@ -236,9 +236,9 @@ where
             }
         }
         self.timer.set(None);
-        if let Some(copy) = spare.policy.keep(req) {
-            spare.policy.hedged(req);
-            self.second.set(spare.second::<P, _, _>(copy));
+        if let Some(copy) = shared.policy.keep(req) {
+            shared.policy.hedged(req);
+            self.second.set(shared.second::<P, _, _>(copy));
         }
         Poll::Ready(())
     }
@@ -283,21 +283,21 @@ where
                 return Poll::Ready(result.map_err(|error| self.first.take().and(error)));
             }
             // A hedge: the primary still runs.
-            let Some((req, spare)) = self.kept else { return Poll::Pending };
+            let Some((req, shared)) = self.kept else { return Poll::Pending };
             return match result {
                 Ok(response) => {
-                    if let (Some(start), Some(pace)) = (&*self.start, spare.hedging.pace(req)) {
+                    if let (Some(start), Some(pace)) = (&*self.start, shared.hedging.pace(req)) {
                         pace.lost_to_secondary(start);
                     }
-                    spare.hedging.won(req);
+                    shared.hedging.won(req);
                     Poll::Ready(Ok(response))
                 }
-                Err(fallback) if spare.hedging.refuses(&fallback) => {
+                Err(fallback) if shared.hedging.refuses(&fallback) => {
                     Poll::Ready(Err(FallbackError::Unready { fallback }))
                 }
                 Err(fallback) => {
-                    if let (Some(start), Some(pace)) = (&*self.start, spare.hedging.pace(req)) {
-                        let first_look = pace.patience(start, spare.hedging.concerns_both(&fallback));
+                    if let (Some(start), Some(pace)) = (&*self.start, shared.hedging.pace(req)) {
+                        let first_look = pace.patience(start, shared.hedging.concerns_both(&fallback));
                         self.timer.set(first_look.map(sleep_until));
                     }
                     *self.failed = Some(fallback);
@@ -313,16 +313,16 @@ where
             let Some(timer) = self.timer.as_mut().as_pin_mut() else { return Poll::Pending };
             ready!(timer.poll(cx));
             self.timer.set(None);
-            let Some((req, spare)) = self.kept else { return Poll::Pending };
+            let Some((req, shared)) = self.kept else { return Poll::Pending };
             let (Some(start), Some(pace), Some(failed)) =
-                (&mut *self.start, spare.hedging.pace(req), &*self.failed)
+                (&mut *self.start, shared.hedging.pace(req), &*self.failed)
             else {
                 return Poll::Pending;
             };
-            match pace.hopeless(start, spare.hedging.concerns_both(failed)) {
+            match pace.hopeless(start, shared.hedging.concerns_both(failed)) {
                 Err(again) => self.timer.set(Some(sleep_until(again))),
                 Ok(waited) => {
-                    let Some(primary) = spare.hedging.gives_up(failed, waited) else { return Poll::Pending };
+                    let Some(primary) = shared.hedging.gives_up(failed, waited) else { return Poll::Pending };
                     pace.unanswered(start);
                     let fallback = self.failed.take().expect(FINISHED);
                     return Poll::Ready(FallbackError::Both { primary, fallback });

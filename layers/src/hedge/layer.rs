@@ -1,4 +1,4 @@
-use super::{Config, Hedge, Pace, Spare};
+use super::{Config, Hedge, Pace, Shared};
 use crate::fallback::ByClass;
 use std::{fmt, sync::Arc};
 use tower_layer::Layer;
@@ -23,13 +23,13 @@ use tower_layer::Layer;
 /// # }
 /// ```
 pub struct HedgeLayer<S, C, H> {
-    spare: Arc<Spare<S, C, H>>,
+    shared: Arc<Shared<S, C, H>>,
 }
 
 impl<S, C, H> HedgeLayer<S, C, H> {
     /// Falls back to `secondary` according to `policy`, and hedges according to `hedging`.
     pub fn new(secondary: S, policy: C, hedging: H) -> Self {
-        Self { spare: Arc::new(Spare::new(secondary, policy, hedging)) }
+        Self { shared: Arc::new(Shared::new(secondary, policy, hedging)) }
     }
 }
 
@@ -37,19 +37,19 @@ impl<P, S, C, H> Layer<P> for HedgeLayer<S, C, H> {
     type Service = Hedge<P, S, C, H>;
 
     fn layer(&self, primary: P) -> Self::Service {
-        Hedge::from_shared(primary, Arc::clone(&self.spare))
+        Hedge::from_shared(primary, Arc::clone(&self.shared))
     }
 }
 
 impl<S, C, H> Clone for HedgeLayer<S, C, H> {
     fn clone(&self) -> Self {
-        Self { spare: Arc::clone(&self.spare) }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
 impl<S: fmt::Debug, C: fmt::Debug, H: fmt::Debug> fmt::Debug for HedgeLayer<S, C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("HedgeLayer").field(&self.spare).finish()
+        f.debug_tuple("HedgeLayer").field(&self.shared).finish()
     }
 }
 

@@ -88,25 +88,25 @@ use tower_service::Service;
 /// ```
 pub struct Hedge<P, S, C, H> {
     primary: Primary<P>,
-    spare: Arc<Spare<S, C, H>>,
+    shared: Arc<Shared<S, C, H>>,
 }
 
 /// What all clones share: one allocation.
 #[derive(Debug)]
-struct Spare<S, C, H> {
+struct Shared<S, C, H> {
     /// Locked to be cloned, so that it need not be `Sync`.
     secondary: Mutex<S>,
     policy: C,
     hedging: H,
 }
 
-impl<S, C, H> Spare<S, C, H> {
+impl<S, C, H> Shared<S, C, H> {
     const fn new(secondary: S, policy: C, hedging: H) -> Self {
         Self { secondary: Mutex::new(secondary), policy, hedging }
     }
 }
 
-impl<S: Clone, C, H> Spare<S, C, H> {
+impl<S: Clone, C, H> Shared<S, C, H> {
     fn secondary(&self) -> S {
         self.secondary.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -115,11 +115,11 @@ impl<S: Clone, C, H> Spare<S, C, H> {
 impl<P, S, C, H> Hedge<P, S, C, H> {
     /// Sends requests to `primary`, and to `secondary` when `policy` says so or `hedging` does.
     pub fn new(primary: P, secondary: S, policy: C, hedging: H) -> Self {
-        Self::from_shared(primary, Arc::new(Spare::new(secondary, policy, hedging)))
+        Self::from_shared(primary, Arc::new(Shared::new(secondary, policy, hedging)))
     }
 
-    fn from_shared(primary: P, spare: Arc<Spare<S, C, H>>) -> Self {
-        Self { primary: Primary::new(primary), spare }
+    fn from_shared(primary: P, shared: Arc<Shared<S, C, H>>) -> Self {
+        Self { primary: Primary::new(primary), shared }
     }
 
     /// The service that is tried first.
@@ -142,17 +142,17 @@ impl<P, S, C, H> Hedge<P, S, C, H> {
     where
         S: Clone,
     {
-        self.spare.secondary()
+        self.shared.secondary()
     }
 
     /// The policy.
     pub fn policy(&self) -> &C {
-        &self.spare.policy
+        &self.shared.policy
     }
 
     /// What decides about hedges.
     pub fn hedging(&self) -> &H {
-        &self.spare.hedging
+        &self.shared.hedging
     }
 }
 
@@ -163,7 +163,7 @@ impl<P, S, C, H> Hedge<P, S, C, H> {
         S: SecondTo<P, Req>,
         C: PolicyOf<P, Req>,
     {
-        HedgeFuture::around(first, req, self.spare.secondary(), self.spare.policy.patience())
+        HedgeFuture::around(first, req, self.shared.secondary(), self.shared.policy.patience())
     }
 }
 
@@ -179,23 +179,23 @@ where
     type Future = HedgeFuture<P, S, C, H, Req>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.primary.poll_ready::<Req>(|| self.spare.policy.unready(), cx).map(Ok)
+        self.primary.poll_ready::<Req>(|| self.shared.policy.unready(), cx).map(Ok)
     }
 
     #[inline(always)]
     fn call(&mut self, mut req: Req) -> Self::Future {
         match self.primary.take_route::<Req>() {
             Route::Primary => {
-                let kept = self.spare.policy.keep(&mut req).map(|kept| (kept, Arc::clone(&self.spare)));
+                let kept = self.shared.policy.keep(&mut req).map(|kept| (kept, Arc::clone(&self.shared)));
                 HedgeFuture::primary(self.primary.service.call(req), kept)
             }
             Route::Failed(error) => {
                 let result = Err(error);
-                self.spare.policy.rerouted(&req, &result);
+                self.shared.policy.rerouted(&req, &result);
                 self.around(First::of(result), req)
             }
             Route::PrimaryNotReady => {
-                self.spare.policy.bypassed(&req);
+                self.shared.policy.bypassed(&req);
                 self.around(First::Nothing, req)
             }
         }
@@ -204,12 +204,12 @@ where
 
 impl<P: Clone, S, C, H> Clone for Hedge<P, S, C, H> {
     fn clone(&self) -> Self {
-        Self { primary: self.primary.clone(), spare: Arc::clone(&self.spare) }
+        Self { primary: self.primary.clone(), shared: Arc::clone(&self.shared) }
     }
 }
 
 impl<P: fmt::Debug, S: fmt::Debug, C: fmt::Debug, H: fmt::Debug> fmt::Debug for Hedge<P, S, C, H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hedge").field("primary", &self.primary.service).field("spare", &self.spare).finish()
+        f.debug_struct("Hedge").field("primary", &self.primary.service).field("shared", &self.shared).finish()
     }
 }

@@ -22,7 +22,10 @@ pub struct LogFuture<F, Id: Display, C> {
 
 impl<F, Id: Display, C> LogFuture<F, Id, C> {
     #[inline(always)]
-    pub(super) const fn new(inner: F, record: Option<CallLog<Id>>, classifier: C) -> Self {
+    pub(super) const fn new(inner: F, mut record: Option<CallLog<Id>>, classifier: C) -> Self {
+        if let Some(record) = &mut record {
+            record.leaves();
+        }
         Self { inner, record, classifier }
     }
 }
@@ -39,6 +42,9 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.project();
+        if let Some(record) = me.record {
+            record.enters();
+        }
         let Poll::Ready(result) = me.inner.poll(cx) else {
             if let Some(record) = me.record {
                 record.waits();

@@ -1,6 +1,6 @@
 use super::{Log, record::LogState};
-use crate::{ByError, ByLabel, classify::Sources, label::Named};
-use std::{sync::Arc, time::Duration};
+use crate::{ByError, ByLabel, classify::Sources, held::Held, label::Named};
+use std::time::Duration;
 use tower_layer::Layer;
 use tracing::Level;
 
@@ -20,7 +20,7 @@ use tracing::Level;
 /// ```
 #[derive(Clone, Debug)]
 pub struct LogLayer<C = ByError, L = ByLabel> {
-    pub(super) account: Arc<LogState>,
+    pub(super) account: Held<LogState>,
     pub(super) classifier: C,
     pub(super) labels: L,
 }
@@ -28,7 +28,7 @@ pub struct LogLayer<C = ByError, L = ByLabel> {
 impl LogLayer {
     /// Logs the calls of one path. Every message starts with `tag`.
     pub fn new(tag: &'static str) -> Self {
-        Self { account: Arc::new(LogState::new(tag)), classifier: ByError, labels: ByLabel }
+        Self { account: Held::new(LogState::new(tag)), classifier: ByError, labels: ByLabel }
     }
 }
 
@@ -51,11 +51,18 @@ impl<C, L> LogLayer<C, L> {
         self.with(|state| state.set_interval(interval))
     }
 
+    /// Never frees what the log counts, as [`Box::leak`] does, so that no clone and no call has to count who still uses it:
+    /// four atomic changes less for a call on a clone. For a stack that lives as long as the program; without the end of
+    /// the log, no line tells what was suppressed before it. About a kilobyte.
+    pub fn leak(self) -> Self {
+        Self { account: self.account.leak(), ..self }
+    }
+
     /// Begins anew with changed settings.
     fn with(self, change: impl FnOnce(&mut LogState)) -> Self {
         let mut state = self.account.anew();
         change(&mut state);
-        Self { account: Arc::new(state), ..self }
+        Self { account: self.account.another(state), ..self }
     }
 
     /// Logs what an error says about its [`source`](std::error::Error::source), and that about its own, where the error's

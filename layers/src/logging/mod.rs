@@ -1,5 +1,6 @@
 //! One event per call, and one line when another path takes over.
 
+mod failure_logs;
 mod future;
 mod layer;
 mod level_callsite;
@@ -7,9 +8,8 @@ mod path_change;
 mod rate_limit;
 mod record;
 pub(crate) mod serving_path;
-mod troubles;
 
-/// The atomics of `troubles`.
+/// The atomics of `failure_logs`.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, Ordering};
 }
@@ -39,6 +39,7 @@ use tower_service::Service;
 /// | success | `DEBUG [NATS] user_joined ok` | nothing |
 /// | error | `DEBUG [NATS] user_joined failed: …`, because it may still be rerouted | `ERROR` |
 /// | time-out, and errors of the class `Backend` | `WARN [NATS] user_joined timed out: …` | `ERROR` |
+/// | a panic of the service | `WARN [NATS] user_joined panicked` | `ERROR` |
 /// | dropped before completion | `DEBUG [NATS] user_joined cancelled` | `DEBUG` |
 ///
 /// Other levels: [`LogLayer::levels`]. The message of an error goes on with what its sources say

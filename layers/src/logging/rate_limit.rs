@@ -27,17 +27,17 @@ use tokio::time::Instant;
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
 /// let refused = RateLimitedLog::new();
 /// for reason in ["too long", "empty", "too long"] {
-///     if let Some(more) = refused.again() {
+///     if let Some(more) = refused.record() {
 ///         println!("refused: {reason}{more}");    // once: "refused: too long"
 ///     }
 /// }
-/// if let Some(past) = refused.finish() {
+/// if let Some(past) = refused.flush() {
 ///     assert_eq!((past.all, past.unsaid), (3, 2));
 /// }
 /// # });
 /// ```
 ///
-/// *Cost*: a lock per failure. [`over`](Self::over), which successes may call, is one load while the failure
+/// *Cost*: a lock per failure. [`recovered`](Self::recovered), which successes may call, is one load while the failure
 /// does not occur; otherwise a clock read and a `try_lock`.
 pub struct RateLimitedLog {
     every: Duration,
@@ -145,8 +145,8 @@ impl RateLimitedLog {
     }
 
     /// Records an occurrence. Returns `Some` if it is to be logged.
-    pub fn again(&self) -> Option<Suppressed> {
-        self.record(None)
+    pub fn record(&self) -> Option<Suppressed> {
+        self.count(None)
     }
 
     /// Records an occurrence with this text. Returns `Some` if it is to be logged: also within the interval, if the text is a
@@ -157,19 +157,19 @@ impl RateLimitedLog {
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
     /// let lost = RateLimitedLog::new();
-    /// assert!(lost.again_with(&"reset after 12 ms").is_some());
-    /// assert!(lost.again_with(&"reset after 31 ms").is_none());
-    /// assert!(lost.again_with(&"certificate has expired").is_some());
+    /// assert!(lost.record_with(&"reset after 12 ms").is_some());
+    /// assert!(lost.record_with(&"reset after 31 ms").is_none());
+    /// assert!(lost.record_with(&"certificate has expired").is_some());
     /// # });
     /// ```
-    pub fn again_with(&self, text: &dyn fmt::Display) -> Option<Suppressed> {
+    pub fn record_with(&self, text: &dyn fmt::Display) -> Option<Suppressed> {
         let mut hash = TextHash::default();
         // Cannot fail.
         let _ = fmt::write(&mut hash, format_args!("{text}"));
-        self.record(Some(hash.0 | 1)) // never the zero of a free place
+        self.count(Some(hash.0 | 1)) // never the zero of a free place
     }
 
-    fn record(&self, text: Option<u64>) -> Option<Suppressed> {
+    fn count(&self, text: Option<u64>) -> Option<Suppressed> {
         let now = Instant::now();
         let mut state = self.lock();
         let quiet = self.is_quiet(&state, now);
@@ -199,12 +199,12 @@ impl RateLimitedLog {
     /// [`CALM`](Self::CALM) ago. May be called after a success or at any other time. Failures that alternate
     /// with successes count as one period.
     #[inline]
-    pub fn over(&self) -> Option<Summary> {
+    pub fn recovered(&self) -> Option<Summary> {
         if self.is_going_on() { self.calmed() } else { None }
     }
 
     /// Ends the period immediately, for example at shutdown.
-    pub fn finish(&self) -> Option<Summary> {
+    pub fn flush(&self) -> Option<Summary> {
         self.end(&mut self.lock(), Instant::now())
     }
 

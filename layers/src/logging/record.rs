@@ -1,15 +1,14 @@
 //! The record of one call, and the event that it ends in.
 
 use super::{
+    failure_logs::FailureLogs,
     level_callsite::{self, TARGET},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
-    troubles::Troubles,
 };
-use crate::{Class, Failure, Labels};
+use crate::{Class, Failure, Labels, held::Held};
 use std::{
     error::Error,
     fmt::{self, Display},
-    sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -45,7 +44,7 @@ pub(super) struct LogState {
     loud: Level,
     quiet: Level,
     every: Duration,
-    troubles: Troubles<KINDS>,
+    failures: FailureLogs<KINDS>,
 }
 
 /// The kinds of failures that repeat: each class, without and with a time-out.
@@ -59,7 +58,7 @@ impl LogState {
     pub(super) fn new(tag: &'static str) -> Self {
         let every = RateLimitedLog::EVERY;
         let (loud, quiet) = (Level::WARN, Level::DEBUG);
-        Self { tag, place: Position::Path, loud, quiet, every, troubles: Troubles::every(every) }
+        Self { tag, place: Position::Path, loud, quiet, every, failures: FailureLogs::every(every) }
     }
 
     /// The same settings, and nothing logged yet.
@@ -80,7 +79,7 @@ impl LogState {
 
     pub(super) fn set_interval(&mut self, every: Duration) {
         self.every = every;
-        self.troubles = Troubles::every(every);
+        self.failures = FailureLogs::every(every);
     }
 
     /// Whether this failure is logged loudly.
@@ -92,20 +91,20 @@ impl LogState {
     }
 
     /// Records a failure with this reason. Returns `Some` if it is to be logged loudly.
-    fn again(&self, failure: Failure, reason: &dyn Display) -> Option<Suppressed> {
+    fn note(&self, failure: Failure, reason: &dyn Display) -> Option<Suppressed> {
         if !self.is_loud(failure) {
             // A path whose circuit is open has no successes, so its quiet failures also trigger the summary
             // of earlier loud ones.
             self.look();
             return None;
         }
-        self.troubles.again(kind(failure), reason)
+        self.failures.record(kind(failure), reason)
     }
 
     /// Called for a success or a quiet failure: logs the summary of failures that have stopped.
     #[inline]
     fn look(&self) {
-        self.troubles.look(|kind, past| self.say(kind, past));
+        self.failures.look(|kind, past| self.say(kind, past));
     }
 
     #[cold]
@@ -122,7 +121,7 @@ impl LogState {
 
 impl Drop for LogState {
     fn drop(&mut self) {
-        self.troubles.finish(|kind, past| self.say(kind, past));
+        self.failures.flush(|kind, past| self.say(kind, past));
     }
 }
 
@@ -132,32 +131,46 @@ const fn ended(failure: Failure) -> &'static str {
 
 #[derive(Debug)]
 pub(super) struct CallLog<Id: Display> {
-    account: Arc<LogState>,
+    account: Held<LogState>,
     operation: &'static str,
     id: Id,
     start: Option<Instant>,
     settled: bool,
+    /// Whether the inner service is running right now: dropped meanwhile, it has panicked.
+    inside: bool,
 }
 
 impl<Id: Display> CallLog<Id> {
     /// Returns `None` if no outcome of the call would be logged.
     pub(super) fn begin<Req>(
-        account: &Arc<LogState>,
+        account: &Held<LogState>,
         labels: &impl Labels<Req, Id = Id>,
         req: &Req,
     ) -> Option<Self> {
         let every_call = level_callsite::of(account.quiet).is_open();
         (every_call || level_callsite::of(account.loud).is_open()).then(|| Self {
-            account: Arc::clone(account),
+            account: account.clone(),
             operation: labels.operation(req),
             id: labels.id(req),
             start: every_call.then(Instant::now),
             settled: false,
+            inside: true,
         })
+    }
+
+    /// The inner service begins to run.
+    pub(super) const fn enters(&mut self) {
+        self.inside = true;
+    }
+
+    /// The inner service has returned.
+    pub(super) const fn leaves(&mut self) {
+        self.inside = false;
     }
 
     /// The call is pending. From here on the cost of a clock read is negligible.
     pub(super) fn waits(&mut self) {
+        self.leaves();
         self.start.get_or_insert_with(Instant::now);
     }
 
@@ -183,7 +196,7 @@ impl<Id: Display> CallLog<Id> {
     fn failed(&self, failure: Failure, error: Option<ErrorAndSource<'_>>) {
         let (tag, operation, end) = (self.account.tag, self.operation, ended(failure));
         let reason = Reason(error);
-        let said = self.account.again(failure, &reason);
+        let said = self.account.note(failure, &reason);
         let more = said.unwrap_or(Suppressed(0));
         at!(
             if said.is_some() { self.account.loud } else { self.account.quiet },
@@ -193,11 +206,29 @@ impl<Id: Display> CallLog<Id> {
             "{tag} {operation} {end}{reason}{more}"
         );
     }
+
+    /// Whatever the service has done before, the caller gets no result. Told as loudly as a time-out, and as seldom.
+    #[cold]
+    fn panicked(&self) {
+        let (tag, operation) = (self.account.tag, self.operation);
+        let said = self.account.failures.record(kind(Class::Unknown.into()), &"panicked");
+        let more = said.unwrap_or(Suppressed(0));
+        at!(
+            if said.is_some() { self.account.loud } else { self.account.quiet },
+            id = display(&self.id),
+            took = took(self.start),
+            class = Class::Unknown.as_str(),
+            "{tag} {operation} panicked{more}"
+        );
+    }
 }
 
 impl<Id: Display> Drop for CallLog<Id> {
     fn drop(&mut self) {
-        if !self.settled {
+        if self.settled {
+        } else if self.inside {
+            self.panicked();
+        } else {
             let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
             at!(self.account.quiet, id, took = took(self.start), "{tag} {operation} cancelled");
         }

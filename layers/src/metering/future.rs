@@ -4,7 +4,7 @@ use pin_project::pin_project;
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 /// Response future of [`Metrics`](super::Metrics).
@@ -20,7 +20,10 @@ pub struct MetricsFuture<F, C> {
 
 impl<F, C> MetricsFuture<F, C> {
     #[inline(always)]
-    pub(super) const fn new(inner: F, call: Option<Call>, classifier: C) -> Self {
+    pub(super) const fn new(inner: F, mut call: Option<Call>, classifier: C) -> Self {
+        if let Some(call) = &mut call {
+            call.leaves();
+        }
         Self { inner, call, classifier }
     }
 }
@@ -38,7 +41,12 @@ where
         if let Some(call) = me.call {
             call.is_polled();
         }
-        let result = ready!(me.inner.poll(cx));
+        let Poll::Ready(result) = me.inner.poll(cx) else {
+            if let Some(call) = me.call {
+                call.leaves();
+            }
+            return Poll::Pending;
+        };
         if let Some(call) = me.call {
             call.end(me.classifier.failure(&result));
             *me.call = None; // records the call, in place

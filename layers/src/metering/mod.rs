@@ -7,11 +7,8 @@ pub(crate) mod table;
 pub use self::{future::MetricsFuture, layer::MetricsLayer};
 
 use self::table::{Call, Table};
-use crate::{ByError, ByLabel, Labels, bounds::Judges, clock::SharedBegin};
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use crate::{ByError, ByLabel, Labels, bounds::Judges, clock::SharedBegin, held::Held};
+use std::task::{Context, Poll};
 use tower_service::Service;
 
 /// Records every call.
@@ -23,7 +20,8 @@ use tower_service::Service;
 /// | gauge `{prefix}_operations_in_flight` | `path` |
 ///
 /// The outcome is recorded when the call's future completes *or is dropped*, so a call whose caller has gone
-/// is counted as `cancelled`, and the gauge cannot leak. The duration is recorded for every outcome.
+/// is counted as `cancelled`, and the gauge cannot leak. A panic of the service counts as `unknown`. The duration is recorded
+/// for every outcome.
 ///
 /// Install the recorder before the first call: handles are resolved once, at the first call of an operation,
 /// and kept.
@@ -34,7 +32,7 @@ use tower_service::Service;
 pub struct Metrics<S, C = ByError, L = ByLabel> {
     inner: S,
     /// `None` if disabled.
-    table: Option<Arc<Table>>,
+    table: Option<Held<Table>>,
     classifier: C,
     labels: L,
     shares_clock: bool,
@@ -64,7 +62,7 @@ where
         let call = self
             .table
             .as_ref()
-            .map(|table| Call::begin(Arc::clone(table), &self.labels, &req, self.shares_clock));
+            .map(|table| Call::begin(table.clone(), &self.labels, &req, self.shares_clock));
         let classifier = self.classifier.clone();
         let _shared = call.as_ref().filter(|_| self.shares_clock).map(|call| SharedBegin::at(call.start()));
         MetricsFuture::new(self.inner.call(req), call, classifier)

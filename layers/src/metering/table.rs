@@ -1,11 +1,8 @@
 //! Metric handles, resolved once.
 
-use crate::{Class, Failure, Labels, clock};
+use crate::{Class, Failure, Labels, clock, held::Held};
 use ::metrics::{Counter, Gauge, Histogram, Unit};
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-};
+use std::{fmt, sync::OnceLock};
 use tokio::time::Instant;
 
 /// The values of the label `outcome`: success, the classes of errors in their order, and a dropped call.
@@ -14,6 +11,8 @@ const OUTCOMES: [&str; 7] = {
     ["ok", a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), "cancelled"]
 };
 const OK: u8 = 0;
+/// What a panic counts as.
+const UNKNOWN: u8 = OK + 1 + Class::Unknown as u8;
 const CANCELLED: u8 = OUTCOMES.len() as u8 - 1;
 
 /// One cell per operation, filled when it is first used.
@@ -135,35 +134,44 @@ impl fmt::Debug for Table {
     }
 }
 
-/// One call. Dropping it records the call; without an outcome, it is recorded as cancelled.
+/// One call. Dropping it records the call; without an outcome, it is recorded as cancelled, or as unknown after a panic.
 #[derive(Debug)]
 pub(super) struct Call {
-    table: Arc<Table>,
+    table: Held<Table>,
     operation: Operation,
     start: Instant,
     outcome: u8,
+    /// Whether the inner service is running right now: dropped meanwhile, it has panicked.
+    inside: bool,
     shares_clock: bool,
 }
 
 impl Call {
     #[inline]
     pub(super) fn begin<Req>(
-        table: Arc<Table>,
+        table: Held<Table>,
         labels: &impl Labels<Req>,
         req: &Req,
         shares_clock: bool,
     ) -> Self {
         let operation = Operation::of(labels, req);
         table.in_flight().increment(1.0);
-        Self { table, operation, start: clock::begun(), outcome: CANCELLED, shares_clock }
+        Self { table, operation, start: clock::begun(), outcome: CANCELLED, inside: true, shares_clock }
     }
 
     pub(super) const fn start(&self) -> Instant {
         self.start
     }
 
+    /// The inner service has returned.
     #[inline]
-    pub(super) fn is_polled(&self) {
+    pub(super) const fn leaves(&mut self) {
+        self.inside = false;
+    }
+
+    #[inline]
+    pub(super) fn is_polled(&mut self) {
+        self.inside = true;
         if self.shares_clock {
             clock::expect_end();
         }
@@ -180,11 +188,12 @@ impl Drop for Call {
     fn drop(&mut self) {
         let end =
             if self.shares_clock && self.outcome != CANCELLED { clock::shared_end() } else { clock::end() };
+        let outcome = if self.inside && self.outcome == CANCELLED { UNKNOWN } else { self.outcome };
         self.table.operations.with(
             self.operation,
             |name| self.table.resolve(name),
             |handles| {
-                handles.outcomes[usize::from(self.outcome)].increment(1);
+                handles.outcomes[usize::from(outcome)].increment(1);
                 handles.duration.record(end.duration_since(self.start));
             },
         );

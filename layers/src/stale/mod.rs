@@ -58,6 +58,39 @@ pub trait Keep<Req, Res> {
     fn mark(&self, response: &mut Res, age: Duration);
 }
 
+/// Three closures, in the order of the methods.
+///
+/// ```
+/// use eitherway_layers::StaleLayer;
+/// use std::time::Duration;
+///
+/// let key = |article: &u32| Some(*article);
+/// let bytes = |_: &u32, page: &String| 8 + page.len();
+/// let mark = |page: &mut String, age: Duration| *page += &format!(" (from {} s ago)", age.as_secs());
+/// let layer = StaleLayer::<_, u32, String>::new((key, bytes, mark));
+/// ```
+impl<Req, Res, Key, K, B, M> Keep<Req, Res> for (K, B, M)
+where
+    Key: Clone + Eq + Hash,
+    K: Fn(&Req) -> Option<Key>,
+    B: Fn(&Key, &Res) -> usize,
+    M: Fn(&mut Res, Duration),
+{
+    type Key = Key;
+
+    fn key(&self, req: &Req) -> Option<Key> {
+        (self.0)(req)
+    }
+
+    fn bytes(&self, key: &Key, response: &Res) -> usize {
+        (self.1)(key, response)
+    }
+
+    fn mark(&self, response: &mut Res, age: Duration) {
+        (self.2)(response, age);
+    }
+}
+
 /// Keeps the last answer to each request, and answers with it, marked, where the inner service fails.
 ///
 /// | inner service | answer |

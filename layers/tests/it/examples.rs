@@ -24,18 +24,33 @@ fn no_example_is_longer_than_sixty_lines() {
 }
 
 #[test]
-fn axum_serves_through_an_outage_of_its_upstream() {
+fn axum_serves_through_every_layer_while_one_source_hangs_and_while_both_do() {
     let output = run("axum");
     let lines: Vec<_> = output.lines().collect();
     assert_eq!(
         lines,
         [
-            "all is well: 200 OK: 300 cents (today); calls: 1",
-            "it hangs: 200 OK: 280 cents (yesterday); calls: 2",
-            "it hangs again: 200 OK: 280 cents (yesterday); calls: 3",
-            "it is left in peace: 200 OK: 280 cents (yesterday); calls: 3",
+            "all is well: 200 OK: 300 cents; stale: false",
+            "the first hangs: 200 OK: 310 cents; stale: false",
+            "both hang: 200 OK: 310 cents; stale: true",
         ]
     );
+}
+
+/// All but `KeyedBreakerLayer`, which stands for the breaker, and `FallbackLayer`, for the hedge.
+#[test]
+fn the_axum_application_has_every_layer() {
+    let example = include_str!("../../examples/axum.rs");
+    for line in include_str!("../../src/lib.rs").lines().filter(|line| line.starts_with("pub use self::")) {
+        let words = line.split(|c: char| !c.is_ascii_alphanumeric());
+        let layers: Vec<_> = words.filter(|word| word.ends_with("Layer")).collect();
+        assert!(
+            layers.is_empty()
+                || layers.iter().any(|layer| example.contains(layer))
+                || line.contains("FallbackLayer"),
+            "{line}"
+        );
+    }
 }
 
 #[test]

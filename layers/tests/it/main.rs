@@ -4,6 +4,7 @@
 // A call of `nesting` is as deep as its layers and what is between them.
 #![recursion_limit = "256"]
 
+mod api;
 #[cfg(feature = "http-body")]
 mod body;
 mod breaker;

@@ -117,6 +117,29 @@ fn the_gauge_shows_the_calls_under_way_and_comes_down_when_the_inner_call_panics
         assert!(std::panic::catch_unwind(panicked).is_err());
     });
     assert_eq!(seen["tower_operations_in_flight{path=db}"], "3");
+    assert_eq!(seen["tower_operations_total{operation=read,path=db,outcome=unknown}"], "1");
+}
+
+#[test]
+fn a_panic_of_the_service_counts_as_unknown_and_one_of_its_caller_as_cancelled() {
+    let seen = recorded(|| async {
+        let layer = MetricsLayer::new("db").leak();
+        let panics = service_fn(async |_: Req| -> Answer { panic!("on purpose") });
+        let mut call = task::spawn(layer.layer(panics).oneshot(read(1)));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| call.poll())).is_err());
+        drop(call);
+        let mut call = task::spawn(layer.layer(silent()).oneshot(read(1)));
+        assert_pending!(call.poll());
+        let caller = std::panic::AssertUnwindSafe(move || {
+            let _dropped = call;
+            panic!("the caller's own")
+        });
+        assert!(std::panic::catch_unwind(caller).is_err());
+    });
+    for outcome in ["unknown", "cancelled"] {
+        assert_eq!(seen[&format!("tower_operations_total{{operation=read,path=db,outcome={outcome}}}")], "1");
+    }
+    assert_eq!(seen["tower_operations_in_flight{path=db}"], "0");
 }
 
 /// Durations by path of one call through a layer around another, which work 1 ms before and after the call inside.

@@ -27,7 +27,7 @@ impl Keep<Req, Via> for All {
 
 /// An answer, its weight, and its age if it was kept.
 #[derive(Clone, Debug, PartialEq)]
-struct Found {
+struct Response {
     number: u64,
     bytes: usize,
     age: Option<Duration>,
@@ -37,32 +37,32 @@ struct Found {
 #[derive(Clone)]
 struct Reads;
 
-impl Keep<Req, Found> for Reads {
+impl Keep<Req, Response> for Reads {
     type Key = u64;
     fn key(&self, req: &Req) -> Option<u64> {
         (!req.write).then_some(req.id)
     }
     /// A key has as many bytes as its number is.
-    fn bytes(&self, id: &u64, found: &Found) -> usize {
+    fn bytes(&self, id: &u64, found: &Response) -> usize {
         found.bytes + usize::try_from(*id).unwrap()
     }
-    fn mark(&self, found: &mut Found, age: Duration) {
+    fn mark(&self, found: &mut Response, age: Duration) {
         found.age = Some(age);
     }
 }
 
-type Answer = Result<Found, Error>;
+type Answer = Result<Response, Error>;
 type Script = Arc<Mutex<Answer>>;
 const AGE: Duration = Duration::from_secs(30);
 
-const fn found(number: u64, bytes: usize) -> Found {
-    Found { number, bytes, age: None }
+const fn found(number: u64, bytes: usize) -> Response {
+    Response { number, bytes, age: None }
 }
 
 /// Answers as the script says.
 fn scripted(
     script: &Script,
-) -> impl Service<Req, Response = Found, Error = Error, Future: Send> + Clone + use<> {
+) -> impl Service<Req, Response = Response, Error = Error, Future: Send> + Clone + use<> {
     let script = Arc::clone(script);
     service_fn(move |_: Req| {
         let answer = script.lock().unwrap().clone();
@@ -80,7 +80,7 @@ async fn a_failure_is_answered_with_the_last_answer_marked_with_its_age_until_it
         *script.lock().unwrap() = Err(Error::Of(class));
         advance(Duration::from_secs(5)).await;
         let age = Some(Duration::from_secs(5 * (class as u64 + 1)));
-        assert_eq!(ask(read(1)).await, Ok(Found { age, ..found(1, 1) }));
+        assert_eq!(ask(read(1)).await, Ok(Response { age, ..found(1, 1) }));
     }
     assert!(ask(read(2)).await.is_err(), "another request");
     *script.lock().unwrap() = Err(Error::Of(Class::Rejected));
@@ -100,7 +100,7 @@ async fn a_failure_is_answered_with_the_last_answer_marked_with_its_age_until_it
 fn in_time(
     ms: u64,
     answer: Answer,
-) -> impl Service<Req, Response = Found, Error = Error, Future: Send> + Clone + use<> {
+) -> impl Service<Req, Response = Response, Error = Error, Future: Send> + Clone + use<> {
     service_fn(move |_: Req| {
         let answer = answer.clone();
         async move {
@@ -210,7 +210,7 @@ proptest! {
             let layer = StaleLayer::new(Reads).max_age(AGE).most(most).most_bytes(most_bytes);
             let script: Script = Arc::new(Mutex::new(Ok(found(0, 0))));
             let stack = layer.layer(scripted(&script));
-            let mut kept: Vec<(u64, Instant, Found)> = Vec::new();
+            let mut kept: Vec<(u64, Instant, Response)> = Vec::new();
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Passes(ms) => advance(Duration::from_millis(ms)).await,
@@ -219,11 +219,11 @@ proptest! {
                         *script.lock().unwrap() = Ok(answer.clone());
                         stack.clone().oneshot(read(id)).await.unwrap();
                         kept.retain(|(of, at, _)| *of != id && at.elapsed() <= AGE);
-                        let weight = |id: u64, found: &Found| Reads.bytes(&id, found);
+                        let weight = |id: u64, found: &Response| Reads.bytes(&id, found);
                         if weight(id, &answer) <= most_bytes {
                             kept.push((id, Instant::now(), answer));
                         }
-                        let total = |kept: &[(u64, Instant, Found)]| kept.iter().map(|(id, _, found)| weight(*id, found)).sum::<usize>();
+                        let total = |kept: &[(u64, Instant, Response)]| kept.iter().map(|(id, _, found)| weight(*id, found)).sum::<usize>();
                         while kept.len() > most || total(&kept) > most_bytes {
                             kept.remove(0);
                         }
@@ -233,7 +233,7 @@ proptest! {
                         *script.lock().unwrap() = Err(Error::Of(Class::Backend));
                         kept.retain(|(_, at, _)| at.elapsed() <= AGE);
                         let expected = kept.iter().find(|(of, ..)| *of == id);
-                        let expected = expected.map(|(_, at, found)| Found { age: Some(at.elapsed()), ..found.clone() });
+                        let expected = expected.map(|(_, at, found)| Response { age: Some(at.elapsed()), ..found.clone() });
                         prop_assert_eq!(stack.clone().oneshot(read(id)).await.ok(), expected);
                         prop_assert_eq!(layer.size().0, kept.len());
                     }

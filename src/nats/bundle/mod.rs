@@ -9,7 +9,7 @@ mod settle;
 use serde::{Deserialize, Serialize};
 
 pub(super) use queue::{Outgoing, Queued};
-pub(super) use settle::{Settled, Slot};
+pub(super) use settle::{BundledReply, Slot};
 
 /// What a service answers to the ping about bundles, if it takes any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

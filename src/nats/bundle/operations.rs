@@ -141,14 +141,14 @@ mod tests {
     fn the_form_of_a_bundle_is_this_and_no_other() {
         let mut bundle = Vec::new();
         let plain = Head { trace: None, deadline: None, ..head() };
-        write(&mut bundle, &plain, "message_log", br#"{"username":"alice","message":"hi"}"#);
-        write(&mut bundle, &head(), "user_joined", br#"{"username":"bob"}"#);
+        write(&mut bundle, &plain, "note_taken", br#"{"username":"alice","message":"hi"}"#);
+        write(&mut bundle, &head(), "item_added", br#"{"username":"bob"}"#);
         let golden = concat!(
-            r#"{"name":"message_log","id":"a \"quoted\" id","at":1700000000123,"size":35}"#,
+            r#"{"name":"note_taken","id":"a \"quoted\" id","at":1700000000123,"size":35}"#,
             "\n",
             r#"{"username":"alice","message":"hi"}"#,
             "\n",
-            r#"{"name":"user_joined","id":"a \"quoted\" id","at":1700000000123,"deadline":1700000000999,"#,
+            r#"{"name":"item_added","id":"a \"quoted\" id","at":1700000000123,"deadline":1700000000999,"#,
             r#""traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=\"b\"","size":18}"#,
             "\n",
             r#"{"username":"bob"}"#,

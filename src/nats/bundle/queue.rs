@@ -190,7 +190,7 @@ impl Outgoing {
             Route::Service => ReplyFrom::Service,
             Route::Stream => {
                 headers.insert(wire::EXPECTED_STREAM, self.stream.clone());
-                // One of its own, which nobody can know before.
+                // A random one, which no peer can know before.
                 headers.insert(wire::ID, format!("bundle\t{}", Uuid::new_v4()));
                 ReplyFrom::Stream
             }

@@ -16,7 +16,7 @@ use crate::nats::wire;
 
 /// What an answer to a bundle says of one operation of it.
 #[derive(Debug)]
-pub(in crate::nats) struct Settled {
+pub(in crate::nats) struct BundledReply {
     pub(in crate::nats) database: Option<Arc<str>>,
     pub(in crate::nats) fate: Fate<Bytes>,
 }
@@ -55,7 +55,7 @@ impl Inbox {
         }
     }
 
-    /// Registers a bundle of these operations, and answers its reply subject; none, if none of them is waited for.
+    /// Registers a bundle of these operations, and returns its reply subject; none, if none of them is waited for.
     pub(super) fn wait_for_bundle(
         &self,
         asked: &Subject,
@@ -168,7 +168,7 @@ fn answer(waiters: &mut Waiters, key: usize, message: &Message, ends: &mut Vec<E
             Fate::Answered { body, omitted } => Fate::Answered { body: message.payload.slice(body), omitted },
             Fate::Refused(cause) => Fate::Refused(cause),
         };
-        ends.push((waiter.tx, Completion::Bundled(Settled { database: database.clone(), fate })));
+        ends.push((waiter.tx, Completion::Bundled(BundledReply { database: database.clone(), fate })));
     }
     late
 }
@@ -289,8 +289,8 @@ mod tests {
         };
         let inbox = inbox();
         let (mut all, reply) = bundle(&inbox, 3, ReplyFrom::Service);
-        let nobody = Message { status: Some(StatusCode::NO_RESPONDERS), ..message(&reply, None, "") };
-        inbox.complete(nobody);
+        let no_responders = Message { status: Some(StatusCode::NO_RESPONDERS), ..message(&reply, None, "") };
+        inbox.complete(no_responders);
         assert!(unbundled(&mut all));
         for (code, alone) in [("501", true), ("413", true), ("400", true), ("503", false), ("521", false)] {
             let (mut all, reply) = bundle(&inbox, 3, ReplyFrom::Service);

@@ -6,7 +6,7 @@ use async_nats::{HeaderName, Message};
 use super::{DATABASE, ERROR, ERROR_CODE, OPERATION_ID, REFUSAL, REPLY, TRUNCATED, value};
 use crate::error::{Cause, Code};
 use crate::headers::{self, Header};
-use crate::operation::Refusal;
+use crate::operation::{Refusal, Spec, usual_refusal};
 use crate::request::OpId;
 
 /// Whether this reply is from our service.
@@ -84,7 +84,12 @@ pub fn omitted(message: &Message) -> u64 {
 /// Headers and body of a refusal, for a message of at most `most` bytes: the text takes a fifth of it in each. The body
 /// keeps the form that peers expect which read no headers: a list stays a list.
 #[must_use]
-pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -> (HeaderMap, Vec<u8>) {
+pub fn refusal_within(
+    database: &str,
+    spec: Option<&Spec>,
+    cause: &Cause,
+    most: usize,
+) -> (HeaderMap, Vec<u8>) {
     let (code, text) = (cause.code(), one_line(cause, most / 5));
     let mut headers = answer_headers(database);
     headers.insert(ERROR, text.as_str());
@@ -97,12 +102,12 @@ pub fn refusal_within(database: &str, empty: &str, cause: &Cause, most: usize) -
         }
         _ => code.name.to_owned(),
     };
-    let body = if empty == "[]" {
-        b"[]".to_vec()
-    } else {
-        serde_json::json!({"success": false, "error": text, "code": name}).to_string().into_bytes()
+    let body = match spec {
+        Some(spec) if spec.answer_is_list() => spec.empty_answer.to_owned(),
+        Some(spec) => (spec.refusal)(&name, &text),
+        None => usual_refusal(&name, &text),
     };
-    (headers, body)
+    (headers, body.into_bytes())
 }
 
 /// The message of a cause as a header value: one line of printable text, of at most `most` bytes.
@@ -130,10 +135,16 @@ mod tests {
     #[test]
     fn a_refusal_survives_the_wire_and_a_list_stays_a_list() {
         let cause = Cause::new(Code::BUSY, "the database\nis locked");
-        for (empty, body) in
-            [("[]", "[]"), ("{}", r#"{"code":"busy","error":"the database is locked","success":false}"#)]
-        {
-            let (headers, payload) = refusal_within("db", empty, &cause, usize::MAX);
+        let usual = r#"{"code":"busy","error":"the database is locked","success":false}"#;
+        let list = Spec::query("list", "x").list();
+        let other = Spec::query("other", "x").refused(|code, sentence| format!("{code}: {sentence}"));
+        for (spec, body) in [
+            (Some(&list), "[]"),
+            (Some(&other), "busy: the database is locked"),
+            (Some(&Spec::query("usual", "x")), usual),
+            (None, usual),
+        ] {
+            let (headers, payload) = refusal_within("db", spec, &cause, usize::MAX);
             assert_eq!(String::from_utf8_lossy(&payload), body);
             let message = Message {
                 subject: "x".into(),

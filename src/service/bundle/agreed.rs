@@ -28,7 +28,7 @@ pub(in crate::service) struct Bundles {
 
 /// What an instance tells of itself and of bundles. It is no part of what is proven: an older instance would find the proof wrong.
 #[derive(Serialize)]
-pub(in crate::service) struct Told {
+pub(in crate::service) struct InstanceReply {
     #[serde(flatten)]
     who: InstanceInfo,
     bundles: bool,
@@ -64,8 +64,8 @@ impl Bundles {
         self.taken.then(|| Offer { stream: self.are_stored(), ..Offer::MOST })
     }
 
-    pub(in crate::service) const fn of(&self, who: InstanceInfo) -> Told {
-        Told { who, bundles: self.taken }
+    pub(in crate::service) const fn of(&self, who: InstanceInfo) -> InstanceReply {
+        InstanceReply { who, bundles: self.taken }
     }
 
     /// A place for one operation of a bundle. Cancel safe.
@@ -86,7 +86,7 @@ impl Bundles {
         }
     }
 
-    /// Takes note of a look at all instances. Answers whether the stream may take bundles now, and does not yet.
+    /// Takes note of a look at all instances. Returns whether the stream may take bundles now, and does not yet.
     pub(in crate::service) fn look(&self, all_understand: bool) -> bool {
         if !(self.taken && all_understand) {
             self.looks.store(0, Ordering::Relaxed);

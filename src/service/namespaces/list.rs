@@ -76,7 +76,7 @@ where
     let plain = Names::new::<O>(&Namespace::none())?;
     let replies = Replies::new::<O>(&plain, &options.service.settings.reply_prefixes)?;
     let connection = SharedConnection::open(nats.clone()).await?;
-    let _told = options.service.settings.monitor.tells(connection.tells());
+    let _registration = options.service.settings.monitor.register(connection.observed());
     let states = Arc::new(States::default());
     let (collector, discovery) = InfoCollector::new(states.open());
     let host = Arc::new(Host::new(nats, stores, options, (states, discovery), connection.links()));

@@ -110,16 +110,16 @@ impl PendingMessages {
         message: &Message,
         why: &str,
     ) -> Served {
-        let (empty, operation) = match wants(names, message) {
+        let operation = match wants(names, message) {
             // It is acknowledged by the stream, and waits there.
             Wants::Operation(_, Kind::Event) if self.stored == Some(true) => return Served::default(),
-            Wants::Operation(index, _) => (O::SPECS[index].empty_answer, Some(&O::SPECS[index])),
-            Wants::Sign => ("{}", None),
+            Wants::Operation(index, _) => Some(&O::SPECS[index]),
+            Wants::Sign => None,
             Wants::Nothing => return Served::default(),
         };
         if let Ok(Some(to)) = replies.of(message) {
             let cause = Cause::new(Code::UNAVAILABLE, why.to_owned());
-            let (mut headers, body) = wire::refusal_within("", empty, &cause, client.max_payload());
+            let (mut headers, body) = wire::refusal_within("", operation, &cause, client.max_payload());
             wire::name_operation(&mut headers, message);
             if let Err(e) = client.publish_with_headers(to.subject(), headers, body.into()).await {
                 tracing::debug!("a refusal could not be sent: {e}");

@@ -18,7 +18,7 @@ use crate::service::connection::Carries;
 use crate::service::drain::drain_subscription;
 use crate::service::link::Link;
 use crate::service::log_throttle::LogThrottle;
-use crate::service::monitor::Tells;
+use crate::service::monitor::Observed;
 use crate::service::stream::Api;
 use crate::service::subscription::flush_subscriptions;
 
@@ -32,7 +32,7 @@ pub(super) struct SharedConnection {
 /// Whether that is up.
 struct Connected(watch::Receiver<Link>);
 
-impl Tells for Connected {
+impl Observed for Connected {
     fn connected(&self) -> Option<bool> {
         Some(self.0.borrow().now().up)
     }
@@ -52,7 +52,7 @@ impl SharedConnection {
     }
 
     /// What it tells the monitor of all services.
-    pub(super) fn tells(&self) -> impl Tells + 'static {
+    pub(super) fn observed(&self) -> impl Observed + 'static {
         Connected(self.links())
     }
 
@@ -97,7 +97,7 @@ impl SharedConnection {
     pub(super) async fn close(&self) {
         let link = self.links.borrow().clone();
         link.close().await;
-        self.troubles.finish();
+        self.troubles.flush();
     }
 }
 

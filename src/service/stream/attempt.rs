@@ -2,21 +2,51 @@
 
 use std::time::{Duration, Instant};
 
+use async_nats::{Message, Subject};
 use eitherway_layers::{Class, Classify};
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use super::ack::{PROGRESS, say};
-use super::message::{Delivery, End, First};
+use super::ack::{AckInfo, PROGRESS, say};
 use crate::error::Cause;
 use crate::nats::bundle::operations::Entry;
 use crate::nats::wire;
 use crate::operation::Operation;
+use crate::request::Request;
 use crate::service::handle::{self, RETRY, wait};
-use crate::service::outage::{RetryPermit, Ticket, is_of_the_database};
+use crate::service::outage::{PendingPermit, RetryPermit, is_of_the_database};
 use crate::service::work_limit::WorkPermit;
 use crate::service::{Shared, bundle};
 use crate::store::{DeadLetter, Store};
+
+/// How a message ended.
+pub(super) enum End {
+    Applied,
+    /// Kept as a dead letter; or it was kept before.
+    DeadLettered {
+        new: bool,
+    },
+    Returned,
+}
+
+/// The first try.
+pub(super) enum First<O: Operation, D: Store<O>> {
+    /// It lies before the database.
+    Called(RetryPermit, D::Future),
+    /// The database fails.
+    Waits(PendingPermit, Request<O>),
+}
+
+/// A message that is worked on.
+pub(super) struct Delivery<'a, O, D> {
+    pub(super) shared: &'a Shared<O, D>,
+    pub(super) message: &'a Message,
+    pub(super) info: AckInfo,
+    pub(super) reply: &'a Subject,
+    pub(super) stop: &'a CancellationToken,
+    pub(super) ack_wait: Duration,
+    pub(super) since: Instant,
+}
 
 pub(super) struct Attempt<'a, O, D> {
     pub(super) delivery: &'a Delivery<'a, O, D>,
@@ -39,7 +69,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
         let (mut pause, mut again, mut failures) = (RETRY.0, shared.progress.taken(name), 0);
         let (mut permit, mut call) = match first {
             First::Called(permit, call) => (permit, call),
-            First::Waits(ticket, request) => match self.wait_for_permit(ticket, stop).await {
+            First::Waits(pending, request) => match self.wait_for_permit(pending, stop).await {
                 Some(permit) => (permit, shared.db.clone().call(request)),
                 None => return End::Returned,
             },
@@ -96,7 +126,7 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
                 }
                 Err(cause) => cause,
             };
-            self.shared.troubles.unburied(name, &cause);
+            self.shared.troubles.dead_letter_failed(name, &cause);
             again.because(&cause);
             if !self.fails(&cause, permit, (&mut failures, &mut pause), stop).await {
                 return End::Returned;
@@ -163,19 +193,23 @@ impl<O: Operation, D: Store<O>> Attempt<'_, O, D> {
     async fn permit(&mut self, failures: u32, stop: &CancellationToken) -> Option<RetryPermit> {
         match self.shared.outage.enter(failures) {
             Ok(permit) => Some(permit),
-            Err(ticket) => self.wait_for_permit(ticket, stop).await,
+            Err(pending) => self.wait_for_permit(pending, stop).await,
         }
     }
 
     /// Waits for the turn, and keeps the server from delivering the message again meanwhile; none, when it is time to stop.
-    async fn wait_for_permit(&mut self, mut ticket: Ticket, stop: &CancellationToken) -> Option<RetryPermit> {
+    async fn wait_for_permit(
+        &mut self,
+        mut pending: PendingPermit,
+        stop: &CancellationToken,
+    ) -> Option<RetryPermit> {
         let places = self.free.take().map(|_| &self.shared.work_limit);
         let permit = loop {
             let silent = (self.delivery.ack_wait / 4).saturating_sub(self.kept_alive.elapsed());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return None,
-                permit = &mut ticket => break permit,
+                permit = &mut pending => break permit,
                 () = time::sleep(silent) => {
                     say(&self.shared.client, self.delivery.reply, PROGRESS).await;
                     self.kept_alive = Instant::now();

@@ -89,7 +89,7 @@ impl<O: Operation, D: Store<O>> Consume<O, D> {
                     self.shared.notices.clear(UNDECLARED);
                     work.limits = work.limits.within(&consumer.config);
                     if self.must_walk(&mut work).await {
-                        self.walk(&mut work).await
+                        self.scan(&mut work).await
                     } else {
                         self.take(&mut work).await
                     }

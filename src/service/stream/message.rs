@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use async_nats::{Message, Subject};
+use async_nats::Message;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::ack::{ACK, AckInfo, NAK, say};
-use super::attempt::Attempt;
+use super::attempt::{Attempt, Delivery, End, First};
 use crate::clock;
 use crate::error::{Cause, Code};
 use crate::nats::bundle::operations::{self, Entry};
@@ -16,21 +16,10 @@ use crate::nats::wire;
 use crate::operation::{Kind, Operation};
 use crate::request::{Head, Received, Request};
 use crate::service::counters::count;
-use crate::service::outage::{RetryPermit, Ticket};
 use crate::service::work_limit::WorkPermit;
 use crate::service::{Shared, bundle};
 use crate::store::Store;
 use crate::store::dead_letter::UNKNOWN_SUBJECT;
-
-/// How a message ended.
-pub(super) enum End {
-    Applied,
-    /// Kept as a dead letter; or it was kept before.
-    DeadLettered {
-        new: bool,
-    },
-    Returned,
-}
 
 /// A message that is begun.
 pub(super) struct Begun<O: Operation, D: Store<O>> {
@@ -52,14 +41,6 @@ struct Part<O: Operation, D: Store<O>> {
     index: Option<usize>,
     /// Why it cannot be read, if so.
     first: Result<First<O, D>, Cause>,
-}
-
-/// The first try.
-pub(super) enum First<O: Operation, D: Store<O>> {
-    /// It lies before the database.
-    Called(RetryPermit, D::Future),
-    /// The database fails.
-    Waits(Ticket, Request<O>),
 }
 
 impl<O: Operation, D: Store<O>> Begun<O, D> {
@@ -121,7 +102,7 @@ fn part<O: Operation, D: Store<O>>(
     };
     let first = index.clone().and_then(read).map(|request| match shared.outage.enter(0) {
         Ok(permit) => First::Called(permit, shared.db.clone().call(request)),
-        Err(ticket) => First::Waits(ticket, request),
+        Err(pending) => First::Waits(pending, request),
     });
     Part { index: index.ok(), first }
 }
@@ -167,17 +148,6 @@ pub(super) async fn apply<O: Operation, D: Store<O>>(
         counters.took(since.elapsed());
     }
     done
-}
-
-/// A message that is worked on.
-pub(super) struct Delivery<'a, O, D> {
-    pub(super) shared: &'a Shared<O, D>,
-    pub(super) message: &'a Message,
-    pub(super) info: AckInfo,
-    pub(super) reply: &'a Subject,
-    stop: &'a CancellationToken,
-    pub(super) ack_wait: Duration,
-    since: Instant,
 }
 
 impl<O: Operation, D: Store<O>> Delivery<'_, O, D> {

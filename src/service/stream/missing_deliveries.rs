@@ -35,7 +35,7 @@ pub(super) struct MissingDeliveries {
 
 /// What is missing for certain, if no other instance works on this database.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Discrepancy {
     pub(super) missing: Missing,
     pub(super) among: ComparedInstances,
     /// From where on it is compared once that was said.
@@ -81,7 +81,12 @@ pub(super) struct Missing {
 impl MissingDeliveries {
     /// Compares what the instances have received with what the consumer has handed out. `own`: this instance. What is found is found
     /// again until it is [said](Self::said).
-    pub(super) fn look(&mut self, consumer: &ConsumerInfo, received: &Received, own: &str) -> Option<Found> {
+    pub(super) fn look(
+        &mut self,
+        consumer: &ConsumerInfo,
+        received: &Received,
+        own: &str,
+    ) -> Option<Discrepancy> {
         let last = consumer.delivered.consumer_seq;
         let answers = received.answers();
         let took = answers.and_then(|(up_to, shares)| self.compare(up_to, shares, last, received, own));
@@ -101,7 +106,7 @@ impl MissingDeliveries {
     }
 
     /// What was found is said: what is missing later is compared from here on.
-    pub(super) fn said(&mut self, found: Found) {
+    pub(super) fn said(&mut self, found: Discrepancy) {
         *self = Self { base: Some(found.then), doubt: None, said: found.missing.count };
     }
 
@@ -119,7 +124,7 @@ impl MissingDeliveries {
         last: u64,
         received: &Received,
         own: &str,
-    ) -> Option<Found> {
+    ) -> Option<Discrepancy> {
         let known = shares.contains_key(own) && shares.values().all(Option::is_some);
         let base = self
             .base
@@ -171,7 +176,7 @@ impl MissingDeliveries {
         let between = if alone { received.gaps(base.up_to.delivery, up_to.delivery) } else { (None, None) };
         let among = ComparedInstances { instances: shares.keys().cloned().collect(), since: base.since };
         let then = Base { up_to, shares, rounds: base.rounds, behind: base.behind, since: base.since };
-        Some(Found { missing: Missing { count: self.said + missing, between }, among, then })
+        Some(Discrepancy { missing: Missing { count: self.said + missing, between }, among, then })
     }
 }
 

@@ -19,9 +19,9 @@ mod raw;
 mod reasons;
 mod removed_messages;
 mod repair;
+mod scan;
 mod settings;
 mod split;
-mod walk;
 mod watch;
 mod work;
 

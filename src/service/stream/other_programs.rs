@@ -7,7 +7,7 @@ use tokio::time::{self, Instant};
 
 use super::api::ConsumerInfo;
 use super::declare::{CONSUMER, Declaration};
-use super::missing_deliveries::{Found, MissingDeliveries};
+use super::missing_deliveries::{Discrepancy, MissingDeliveries};
 use super::reasons::{self, events};
 use super::split::Split;
 use crate::operation::Operation;
@@ -107,7 +107,7 @@ impl OtherPrograms {
     /// Whether those among which was compared are all that work on this database; none if that is not known, or some came since.
     async fn is_whole<O: Operation, D: Store<O>>(
         shared: &Shared<O, D>,
-        found: &Found,
+        found: &Discrepancy,
         in_cluster: bool,
     ) -> Option<bool> {
         let among = |ids: &[String]| ids.iter().all(|id| found.among.instances.contains(id));

@@ -1,4 +1,4 @@
-//! A server of the cluster that nobody hears, nor the instances that are connected to it.
+//! A server of the cluster that is cut off, with the instances that are connected to it.
 
 use std::time::Duration;
 

@@ -73,7 +73,7 @@ const LEDGER_INSERT: &str = "
     VALUES ($4, $5, $6, $7, $2, $1) ON CONFLICT (id) DO NOTHING;
     INSERT INTO eitherway_applying (id) VALUES ($4)";
 
-const KNOWN: &str = "ROLLBACK TO operation; RELEASE operation";
+const UNDO: &str = "ROLLBACK TO operation; RELEASE operation";
 
 /// The row is still there, and of this transaction.
 const END: &str = "
@@ -134,7 +134,7 @@ async fn one(
     };
     let (_, changes) = hop(connection, row(LEDGER_INSERT)).await?;
     if changes.get(1) != Some(&1) {
-        hop(connection, sqlx::query(KNOWN)).await?;
+        hop(connection, sqlx::query(UNDO)).await?;
         return Ok(());
     }
     let mut guard = RowsOnly;
@@ -162,7 +162,7 @@ async fn one(
             Outcome::Refused(Cause::Refused(Box::new(refusal)))
         }
         undone => {
-            hop(connection, sqlx::query(KNOWN)).await.map_err(lost)?;
+            hop(connection, sqlx::query(UNDO)).await.map_err(lost)?;
             done.absent += 1;
             done.spoilt |= match &undone {
                 Called::Failed(e) => error::spoils(e),

@@ -29,7 +29,7 @@ use crate::sqlite::database_file::DatabaseFile;
 use crate::sqlite::limit;
 use crate::store::reader::{Answered, Question};
 
-use query::Found;
+use query::AnswerRow;
 pub(super) use query::QuerySql;
 use queue::{Asker, Queue, Waiting};
 
@@ -104,14 +104,14 @@ impl Drop for Seat {
 }
 
 /// A question that has not waited, as it is read. If its caller goes, SQLite is still at it, and so is the reader.
-struct Direct {
+struct ImmediateRead {
     /// First: who follows finds it free.
     reader: Option<Reader>,
     seat: Option<Seat>,
     over: bool,
 }
 
-impl Drop for Direct {
+impl Drop for ImmediateRead {
     fn drop(&mut self) {
         if let (false, Some(seat), Some(mut reader)) = (self.over, self.seat.take(), self.reader.take()) {
             let runtime = seat.reads.runtime.clone();
@@ -152,7 +152,7 @@ impl Reads {
             free.map(|reader| {
                 queue.begin(question.index);
                 let seat = Seat { reads: Arc::clone(&self), index: Some(question.index), task: Task::None };
-                Direct { reader: Some(reader), seat: Some(seat), over: false }
+                ImmediateRead { reader: Some(reader), seat: Some(seat), over: false }
             })
         };
         if let Some(mut direct) = begun {
@@ -239,7 +239,7 @@ impl Reads {
         }
     }
 
-    /// No connection: those who wait for it are told. Answers whether there may be others.
+    /// No connection: those who wait for it are told. Returns whether there may be others.
     async fn fail(&self, error: &sqlx::Error) -> bool {
         let wrong = self.place.check().err();
         let is_usable = wrong.is_none() && !self.pool.is_closed();
@@ -266,7 +266,7 @@ impl Reads {
     }
 
     /// Asks one question.
-    async fn alone(&self, reader: &mut Option<Reader>, question: &Question) -> Result<Found, Unread> {
+    async fn alone(&self, reader: &mut Option<Reader>, question: &Question) -> Result<AnswerRow, Unread> {
         let Question { index, payload, id, occurred_at, now, most, .. } = question;
         let query = sqlx::query(AssertSqlSafe(Arc::clone(&self.queries[*index].alone)));
         let query = query.bind(payload.as_str()).bind(*now).bind(i64::try_from(*most).unwrap_or(i64::MAX));
@@ -285,7 +285,7 @@ impl Reads {
         reader: &mut Option<Reader>,
         sql: &Arc<str>,
         group: &[Waiting],
-    ) -> Result<Option<Vec<Option<Found>>>, Unread> {
+    ) -> Result<Option<Vec<Option<AnswerRow>>>, Unread> {
         let payloads: Vec<&str> = group.iter().map(|waiting| waiting.question.payload.as_str()).collect();
         let payloads = serde_json::to_string(&payloads).unwrap_or_default();
         let now = group.iter().map(|waiting| waiting.question.now).max().unwrap_or_default();

@@ -59,11 +59,11 @@ impl QuerySql {
 }
 
 /// An answer as JSON, if there is one, and how many entries the statement has left out.
-pub(super) type Found = (Option<String>, u64);
+pub(super) type AnswerRow = (Option<String>, u64);
 
 /// The answers of this many questions; none where a question is to be asked alone. None at all where they are not what they
 /// should be: an answer has a line feed in it.
-pub(super) fn lines(text: &str, count: usize) -> Option<Vec<Option<Found>>> {
+pub(super) fn lines(text: &str, count: usize) -> Option<Vec<Option<AnswerRow>>> {
     let mut found = vec![None; count];
     let mut read = 0;
     for line in text.split('\n') {

@@ -89,7 +89,7 @@ async fn lost(events: u64) -> Vec<(Via, Duration)> {
         let (via, took) = call.await.expect("a panic");
         results.push((via.expect("an error"), took));
     }
-    assert!(!others.is_finished(), "nobody else waits for any of this");
+    assert!(!others.is_finished(), "no other operation waits for any of this");
     others.abort();
     results
 }

@@ -17,7 +17,7 @@ async fn a_plain_publish_of_garbage_is_kept_announced_and_passed_over() {
         writes += u64::from(spec.writes() && spec.answer_is_list());
         sent += u64::from(spec.writes() && !spec.answer_is_list());
     }
-    wait_until("all garbage is kept", || async { w.file.buried().await == writes }).await;
+    wait_until("all garbage is kept", || async { w.file.dead_letters().await == writes }).await;
     wait_until("all good messages are applied", || async { w.file.applied().await >= sent }).await;
     for _ in 0..writes {
         let notice = next(&mut notices).await;
@@ -82,7 +82,7 @@ async fn headers_that_no_client_would_send_do_not_stop_the_service() {
         seen.push_str(&String::from_utf8_lossy(&some[..n]));
     }
     wait_until("each is applied or kept", || async {
-        w.file.applied().await + w.file.buried().await == messages
+        w.file.applied().await + w.file.dead_letters().await == messages
     })
     .await;
     let said = w.peer.request("rosey.db.user.joined", r#"{"username":"next"}"#).await;

@@ -226,12 +226,12 @@ async fn what_is_no_bundle_is_refused_as_a_whole_and_the_next_one_is_served() {
         assert_eq!(refused.refusal(), Some(code), "{}", &bad[..bad.len().min(60)]);
     }
     assert_eq!(fates(&peer.request(BUNDLES, line("z")).await.body), [json!("done")]);
-    // Nobody is told of one without a reply subject: it is kept.
+    // No peer hears of one without a reply subject: it is kept.
     peer.publish(BUNDLES, "garbage").await;
-    wait_until("it is kept", || async { w.file.buried().await == 1 }).await;
+    wait_until("it is kept", || async { w.file.dead_letters().await == 1 }).await;
     // Nor is one done whose answer would go where its sender may not publish.
     peer.client.publish_with_reply(BUNDLES, "rosey.db.user.joined", line("w").into()).await.unwrap();
-    wait_until("it is kept", || async { w.file.buried().await == 2 }).await;
+    wait_until("it is kept", || async { w.file.dead_letters().await == 2 }).await;
     assert_eq!(w.file.number("SELECT count(*) FROM recent_chat").await, 3);
 }
 
@@ -302,7 +302,7 @@ async fn with_an_older_service_or_client_and_beside_an_older_instance_each_opera
     plain.recognised().await;
     lines(&nats_only(&plain), 50).await;
     assert_eq!(heard(&peer, &mut bundles).await, [0; 0]);
-    assert_eq!(file.buried().await, 0);
+    assert_eq!(file.dead_letters().await, 0);
     new.stop().await;
     file.assert_clean().await;
 }

@@ -237,7 +237,7 @@ async fn many_slow_functions_hold_what_they_lock_no_longer_than_their_bound_and_
     assert_eq!(f.number(ledger).await, 60);
     assert_eq!(f.number("SELECT n / 1000 FROM counters WHERE name = 'rows'").await, 40);
     assert_eq!(f.number("SELECT n % 1000 FROM counters WHERE name = 'ids'").await, 20);
-    let repeated = |f: &Fixture| (0..4).map(|kind| f.service.repeated(kind)).sum::<u64>();
+    let repeated = |f: &Fixture| (0..4).map(|kind| f.service.duplicates(kind)).sum::<u64>();
     assert_eq!(repeated(&f), 0, "none was asked for twice");
     assert!(all().await.iter().all(Result::is_ok));
     assert_eq!(f.number(ledger).await, 60);

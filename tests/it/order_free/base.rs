@@ -1,5 +1,7 @@
 //! A database that is used for many cases: opening and migrating it for each would take most of the time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use eitherway::sql::{SqlService, Verdict};
 use rosey::op::Op;
 
@@ -51,3 +53,23 @@ pub(crate) trait Base {
 
 pub(crate) const LAST_APPLIED: &str = "SELECT coalesce(max(applied_at), 0) FROM ledger";
 pub(crate) const APPLIED_BEFORE: &str = "SELECT id FROM ledger WHERE applied_at < $1";
+
+/// Runs this; in every other case while two writers fold.
+pub(crate) async fn beside_folds<T>(
+    cases: &AtomicUsize,
+    [one, other]: [&SqlService<Op>; 2],
+    this: impl Future<Output = T>,
+) -> T {
+    if cases.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
+        return this.await;
+    }
+    let folds = async |writer: &SqlService<Op>| loop {
+        writer.fold().await.unwrap();
+        tokio::task::yield_now().await;
+    };
+    tokio::select! {
+        done = this => done,
+        () = folds(one) => unreachable!(),
+        () = folds(other) => unreachable!(),
+    }
+}

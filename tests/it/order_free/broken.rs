@@ -198,6 +198,13 @@ fn the_proof_sees_a_batch_that_is_one_statement_and_so_does_not_see_what_it_has_
     assert!(seen(&batch(&pairs), CASES));
 }
 
+#[test]
+fn the_proof_sees_a_forgetting_beside_which_others_append() {
+    let lock = "pg_advisory_xact_lock_shared(hashtext(current_schema()), -2)";
+    assert!(!seen(&batch(&[(lock, lock)]), 12), "the function as it is, is right");
+    assert!(seen(&batch(&[(lock, "pg_backend_pid()")]), CASES));
+}
+
 /// Two writers report on the same messages, in opposite orders. How often the database had to end one that waited for the other.
 async fn crossing_reports(statements: &str) -> i64 {
     let both = Both::changed(statements).await;

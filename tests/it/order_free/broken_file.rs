@@ -38,7 +38,7 @@ fn the_proof_sees_a_file_that_forgets_what_waits() {
              FROM user_stats",
         ),
         (
-            "ten that nobody who speaks gets among",
+            "ten that no user who speaks gets among",
             "DROP TRIGGER main.speaker_came; DROP TRIGGER main.speaker_spoke; DROP TRIGGER main.user_spoke",
         ),
         ("users that are not counted", "DROP TRIGGER main.user_seen"),

@@ -8,8 +8,9 @@ use eitherway::stack::{BoxedStack, Hedging, NO_PATH, StackBuilder, boxed};
 use eitherway::{Code, Db, Head, OpId, Operation, Request, Stack, clock};
 use futures_util::future::join_all;
 use rosey::op::{
-    Answer, HighWater, KvDelete, KvSet, MessageLog, Op, OutboundEnqueue, OutboundGet, OutboundMarkFailed,
-    OutboundMarkSent, PmCommand, QuoteAdd, StatusUpdate, Tell, TellUndo, UserCount, UserJoined, UserLeft,
+    Answer, Forget as ForgetOp, HighWater, KvDelete, KvSet, MessageLog, Op, OutboundEnqueue, OutboundGet,
+    OutboundMarkFailed, OutboundMarkSent, PmCommand, QuoteAdd, StatusUpdate, Tell, TellUndo, UserCount,
+    UserJoined, UserLeft,
 };
 
 use super::base::Base;
@@ -47,11 +48,12 @@ struct Horizons {
     history: i64,
     sent: i64,
     kv: i64,
+    forgotten: i64,
 }
 
 impl Horizons {
     const fn all(horizon: i64) -> Self {
-        Self { chat: horizon, history: horizon, sent: horizon, kv: horizon }
+        Self { chat: horizon, history: horizon, sent: horizon, kv: horizon, forgotten: horizon }
     }
 }
 
@@ -243,11 +245,18 @@ impl<B: Base> Post<'_, B> {
             matches!(*request.op, Op::KvSet(_) | Op::KvDelete(_))
                 && !self.answers.contains_key(&request.head.id)
         });
+        let answers = &self.answers;
+        let forgets =
+            rest.iter().filter(|(_, r)| matches!(*r.op, Op::Forget(_)) && !answers.contains_key(&r.head.id));
+        // What is summed up is forgotten as a whole.
+        let forgotten = forgets.map(|(_, r)| r.head.occurred_at).min();
+        let horizon = sweep.horizon.min(forgotten.unwrap_or(i64::MAX));
         let horizons = Horizons {
-            chat: sweep.horizon,
-            history: sweep.horizon.min(presence),
-            sent: if marked { 0 } else { sweep.horizon },
-            kv: if written { 0 } else { sweep.horizon },
+            chat: horizon,
+            history: horizon.min(presence),
+            sent: if marked || forgotten.is_some() { 0 } else { horizon },
+            kv: if written { 0 } else { horizon },
+            forgotten: 0,
         };
         self.remove(horizons, forget.map(|(at, _)| at), sweep.writer).await?;
         // What is applied from now on is so at a later time, mostly.
@@ -277,6 +286,7 @@ impl<B: Base> Post<'_, B> {
             .keep("history", since(horizons.history))
             .keep("sent", since(horizons.sent))
             .keep("kv", since(horizons.kv))
+            .keep("forgotten", since(horizons.forgotten))
             .keep("ledger", since(forget.unwrap_or(0)));
         let swept = self.writers[writer].stack().sweep(&retention, now).await;
         swept.map(drop).map_err(|e| format!("what is old could not be removed: {e}"))
@@ -313,6 +323,7 @@ impl<B: Base> Post<'_, B> {
                 ttl_seconds: None,
             }),
             Op::from(KvDelete { plugin_name: "quiz".to_owned(), key: "a".to_owned() }),
+            Op::from(ForgetOp { username: "ann".to_owned() }),
         ];
         let same = |rival: &Op| (rival.index(), rival.encode()) == (taken.op.index(), taken.op.encode());
         for rival in rivals.into_iter().filter(|rival| !same(rival)) {

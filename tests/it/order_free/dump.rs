@@ -43,6 +43,7 @@ pub(super) const CONTENT: &str = "
     WHERE l.operation <> 'outbound_get' -- a claim is a lease: who got which depends on who came first
     UNION ALL SELECT json_array('channel_quotes', op_id, at, username, message, added_by) FROM channel_quotes
     UNION ALL SELECT json_array('kv_entries', plugin, key, json(value), at, id, ends) FROM kv_entries
+    UNION ALL SELECT json_array('forgotten', username, at, id) FROM forgotten
     UNION ALL SELECT json_array('dead_letters', id, reason) FROM dead_letters";
 
 pub(crate) async fn of(service: &SqlService<Op>) -> Dump {

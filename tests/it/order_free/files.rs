@@ -94,20 +94,7 @@ impl Base for Files {
     }
 
     async fn beside<T>(&self, this: impl Future<Output = T>) -> T {
-        if self.cases.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
-            return this.await;
-        }
-        let folds = |writer: usize| async move {
-            loop {
-                self.writers[writer].fold().await.unwrap();
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            done = this => done,
-            () = folds(0) => unreachable!(),
-            () = folds(1) => unreachable!(),
-        }
+        super::base::beside_folds(&self.cases, [&self.writers[0], &self.writers[1]], this).await
     }
 
     async fn fold(&self) -> bool {

@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use rosey::op::{
-    Duration, Field, HighWater, KvDelete, KvSet, MessageLog, Op, OutboundEnqueue, PmCommand, QuoteAdd,
-    StatusData, StatusUpdate, Tell, UserCount, UserJoined, UserLeft,
+    Duration, Field, Forget as ForgetOp, HighWater, KvDelete, KvSet, MessageLog, Op, OutboundEnqueue,
+    PmCommand, QuoteAdd, StatusData, StatusUpdate, Tell, UserCount, UserJoined, UserLeft,
 };
 
 /// Operations in the order they were made up in, and how the database gets them.
@@ -64,7 +64,7 @@ pub(crate) enum What {
     /// What became of the nth message that was enqueued: sent, or an error and whether it is permanent. A message
     /// that there is not has an unknown number.
     Mark(usize, Option<(String, bool)>),
-    /// This sender takes back the nth message, which may be somebody else's.
+    /// This sender takes back the nth message, which may be another sender's.
     Undo(usize, String),
     /// A claim. It happens at the present time, because it hands out nothing otherwise.
     Claim(Option<String>),
@@ -178,6 +178,11 @@ fn user() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned)
 }
 
+/// One who may be forgotten: the channel itself is not.
+fn person() -> impl Strategy<Value = String> {
+    prop_oneof![4 => Just("ann"), 4 => Just("bob"), 1 => Just("007")].prop_map(str::to_owned)
+}
+
 fn text() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["hi", "", "1e3", "it's \"so\"", "né\n💥"]).prop_map(str::to_owned)
 }
@@ -213,6 +218,7 @@ fn what() -> impl Strategy<Value = What> {
         }),
         2 => kv_set().prop_map(move |set| op(set.into())),
         1 => (plugin(), key()).prop_map(move |(plugin_name, key)| op(KvDelete { plugin_name, key }.into())),
+        1 => person().prop_map(move |username| op(ForgetOp { username }.into())),
     ]
 }
 

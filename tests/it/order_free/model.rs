@@ -2,10 +2,12 @@
 //! once, one after the other, on a state that is nothing but the facts. What is too old is left out at the end, and
 //! added up.
 
+mod rows;
+
 use std::collections::BTreeMap;
 
 use eitherway::{OpId, Operation};
-use rosey::op::Op;
+use rosey::op::{MessageLog, Op, UserJoined, UserLeft};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -24,6 +26,8 @@ pub(crate) struct Model {
     marks: Vec<Mark>,
     /// By plugin and key.
     kv: BTreeMap<(String, String), Entry>,
+    /// Who is forgotten, and since when: what is older has no effect.
+    forgotten: BTreeMap<String, (i64, String)>,
     counts: Vec<(i64, Value)>,
     ledger: Dump,
     /// Rows that nothing later changes.
@@ -73,7 +77,7 @@ struct Message {
     failed: Option<i64>,
     attempt: Option<i64>,
     retries: u32,
-    error: Option<(i64, String, String)>,
+    error: Option<(i64, String, Option<String>)>,
 }
 
 /// The columns of the status that are fields, in the order of the dump.
@@ -107,6 +111,12 @@ impl Model {
         let mut events: Vec<_> =
             delivered.requests.iter().map(|r| (r.head.occurred_at, r.head.id.to_string(), &*r.op)).collect();
         events.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        for (at, id, op) in &events {
+            if let Op::Forget(op) = op {
+                // The latest one, in their order.
+                model.forgotten.insert(op.username.clone(), (*at, id.clone()));
+            }
+        }
         // A bot that reports on a message has its number from the database: it was there, whatever the clocks say.
         let (messages, rest): (Vec<_>, Vec<_>) =
             events.into_iter().partition(|(_, _, op)| matches!(op, Op::OutboundEnqueue(_) | Op::Tell(_)));
@@ -122,7 +132,16 @@ impl Model {
             let answer = matches!(op, Op::OutboundEnqueue(_) | Op::Tell(_)).then_some(id);
             self.ledger.push(json!(["ledger", id, op.spec().name, hash(op), at, answer]));
         }
+        let is_forgotten = |name: &str| {
+            let forgotten = self.forgotten.get(name);
+            forgotten.is_some_and(|(since, by)| (at, id) < (*since, by.as_str()))
+        };
         match op {
+            Op::Forget(_) => {}
+            Op::UserJoined(UserJoined { username })
+            | Op::UserLeft(UserLeft { username })
+            | Op::MessageLog(MessageLog { username, .. })
+                if is_forgotten(username) => {}
             Op::UserJoined(op) => {
                 let user = self.users.entry(op.username.clone()).or_default();
                 user.presence.push((at, id.to_owned(), true));
@@ -176,11 +195,22 @@ impl Model {
             Op::PmCommand(op) => {
                 let error = op.error.as_ref().map(|e| format!(", error: {e}")).unwrap_or_default();
                 let details = format!("cmd={}, args: {}, result: {}{error}", op.command, op.args, op.result);
-                self.rows.push(json!(["user_actions", id, second, op.username, "pm_command", details]));
+                let (username, details) = if is_forgotten(&op.username) {
+                    ("", None)
+                } else {
+                    (op.username.as_str(), Some(details))
+                };
+                self.rows.push(json!(["user_actions", id, second, username, "pm_command", details]));
             }
             Op::OutboundEnqueue(op) => {
+                if op.username.as_deref().is_some_and(is_forgotten) {
+                    return self.forgotten_message(at, id, None);
+                }
                 let message = Message::new(at, op.username.clone(), op.content.clone());
                 self.messages.insert(id.to_owned(), message);
+            }
+            Op::Tell(op) if is_forgotten(&op.username) || is_forgotten(&op.sender) => {
+                self.forgotten_message(at, id, Some(op.privately));
             }
             Op::Tell(op) => {
                 let message = Message::new(at, Some(op.username.clone()), op.content.clone());
@@ -196,7 +226,13 @@ impl Model {
                 self.mark(at, id, message.filter(own), "failed", Some(&"taken back".to_owned()));
             }
             Op::QuoteAdd(op) => {
-                self.rows.push(json!(["channel_quotes", id, at, op.username, op.message, op.added_by]));
+                let (username, message) = if is_forgotten(&op.username) {
+                    ("", "")
+                } else {
+                    (op.username.as_str(), op.message.as_str())
+                };
+                let by = op.added_by.as_ref().filter(|by| !username.is_empty() && !is_forgotten(by));
+                self.rows.push(json!(["channel_quotes", id, at, username, message, by]));
             }
             Op::KvSet(op) => {
                 let ends = op.ttl_seconds.map(|seconds| at + i64::from(seconds) * 1000);
@@ -227,7 +263,11 @@ impl Model {
         kind: &'static str,
         error: Option<&String>,
     ) {
+        // A forgotten message is as none.
         let message = message.map(ToString::to_string);
+        let message =
+            message.filter(|id| self.messages.get(id).is_none_or(|message| !message.content.is_empty()));
+        let error = error.filter(|_| message.is_some());
         let error_text = error.cloned();
         self.marks.push(Mark { id: id.to_owned(), message: message.clone(), at, kind, error: error_text });
         let Some(message) = message.and_then(|id| self.messages.get_mut(&id)) else { return };
@@ -238,163 +278,23 @@ impl Model {
         }
         message.attempt = Some(at);
         if let Some(error) = error {
-            message.error = Some((at, id.to_owned(), error.clone()));
+            message.error = Some((at, id.to_owned(), Some(error.clone())));
         }
     }
 
-    /// Whether what happened at this time is too old to be kept.
-    fn is_old(&self, at: i64) -> bool {
-        self.removed.is_some_and(|removed| at < removed.horizon)
-    }
-
-    pub(crate) fn dump(mut self) -> Dump {
-        self.remove_messages();
-        let forgotten = self.removed.is_some_and(|removed| removed.forgotten);
-        if !forgotten {
-            for mut row in std::mem::take(&mut self.ledger) {
-                // of an answer that names a message
-                if row[5].as_str().is_some_and(|message| !self.messages.contains_key(message)) {
-                    row[5] = Value::Null;
-                }
-                self.rows.push(row);
-            }
-        }
-        for (at, row) in std::mem::take(&mut self.counts) {
-            // Seconds are what the column holds.
-            if !self.is_old(at / 1000 * 1000 + 999) {
-                self.rows.push(row);
-            }
-        }
-        for ((plugin, key), Entry { value, at, id, ends }) in std::mem::take(&mut self.kv) {
-            if !ends.is_some_and(|ends| self.is_old(ends)) {
-                self.rows.push(json!(["kv_entries", plugin, key, value, at, id, ends]));
-            }
-        }
-        for (name, user) in std::mem::take(&mut self.users) {
-            self.dump_events(&name, &user);
-            // Who only left was never here.
-            let Some(first_seen) = user.first_seen else { continue };
-            self.rows.push(json!([
-                "user_stats",
-                name,
-                first_seen,
-                user.last_seen,
-                user.lines,
-                user.connected / 1000,
-                user.session.map(|at| at / 1000),
-                user.connected,
-                user.last_line,
-            ]));
-        }
-        let [(users, users_at), (connected, connected_at)] = self.records;
-        let updated = self.channel_updated;
-        self.rows.push(json!(["channel_stats", 1, users, users_at, connected, connected_at, updated]));
-        self.rows.push(json!(["high_water", "chat", users, users_at]));
-        self.rows.push(json!(["high_water", "connected", connected, connected_at]));
-        self.rows.push(json!(["high_water", "updated", updated, updated]));
-        let mut status = vec![json!("current_status"), json!(1), json!(self.status_updated)];
-        status.extend(FIELDS.map(|field| column(field, &self.status[field].2)));
-        status.extend([Value::Null, Value::Null]);
-        self.rows.push(Value::from(status));
-        for (field, (at, id, value)) in self.status {
-            self.rows.push(json!(["status_fields", field, at, id, value]));
-        }
-        for Mark { id, message, at, kind, error } in self.marks {
-            self.rows.push(json!(["outbound_marks", id, message, at, kind, error]));
-        }
-        for (id, message) in self.messages {
-            let over = message.delivered.or(message.failed);
-            let (error_at, error_id, error) = match message.error {
-                Some((at, id, text)) => (Some(at), Some(id), Some(text)),
-                None => (None, None, None),
-            };
-            self.rows.push(json!([
-                "outbound_messages",
-                id,
-                message.at,
-                message.at / 1000,
-                message.username,
-                message.sender,
-                i32::from(message.private),
-                message.content,
-                i32::from(over.is_some()),
-                over.map(|at| at / 1000),
-                message.delivered,
-                message.failed,
-                message.retries,
-                message.attempt,
-                error_at,
-                error_id,
-                error.filter(|_| message.delivered.is_none()),
-            ]));
-        }
-        self.rows
-    }
-}
-
-impl Model {
-    /// Removes messages that are over for long, with their reports, and reports on what is not there.
-    fn remove_messages(&mut self) {
-        let Some(removed) = self.removed else { return };
-        let late: Vec<_> =
-            self.marks.iter().filter(|m| m.at >= removed.horizon).filter_map(|m| m.message.clone()).collect();
-        let newest = self.newest.clone();
-        self.messages.retain(|id, message| {
-            // Seconds are what the column holds.
-            let over = message.delivered.or(message.failed).map(|at| at / 1000);
-            over.is_none_or(|at| at >= removed.horizon / 1000)
-                || message.at >= removed.horizon
-                || late.contains(id)
-                || newest.as_ref() == Some(id)
-        });
-        let messages = &self.messages;
-        self.marks.retain(|mark| {
-            let there = mark.message.as_ref().is_some_and(|message| messages.contains_key(message));
-            there || mark.message.is_none() && mark.at >= removed.horizon
-        });
-    }
-
-    /// The events of a user that are kept, and the sum of those that are not.
-    fn dump_events(&mut self, name: &str, user: &User) {
-        let forgotten = self.removed.is_some_and(|removed| removed.forgotten);
-        let old = user.presence.iter().take_while(|(at, ..)| forgotten && self.is_old(*at)).count();
-        let (folded, kept) = user.presence.split_at(old.saturating_sub(1));
-        for (at, id, joined) in kept {
-            self.rows.push(json!(["presence", name, at, id, i32::from(*joined)]));
-        }
-        let sessions: Vec<(i64, i64)> = user
-            .presence
-            .windows(2)
-            .take(folded.len())
-            .filter(|two| two[0].2)
-            .map(|two| (two[0].0, two[1].0))
-            .collect();
-        let (gone, stay): (Vec<_>, Vec<_>) = user.said.iter().partition(|(at, ..)| self.is_old(*at));
-        let server = name.eq_ignore_ascii_case("server");
-        for (at, id, line) in stay {
-            self.rows.push(if server {
-                json!(["server_lines", id, at, name])
-            } else {
-                json!(["recent_chat", id, at, at / 1000, name, line])
-            });
-        }
-        if folded.is_empty() && gone.is_empty() {
-            return;
-        }
-        let joins = sessions.iter().map(|(join, _)| join / 1000);
-        let first = joins.chain(gone.iter().map(|(at, ..)| at / 1000)).min();
-        let anchor = kept.first().filter(|_| !folded.is_empty());
-        self.rows.push(json!([
-            "user_baseline",
-            name,
-            first,
-            gone.iter().map(|(at, ..)| at / 1000).max(),
-            sessions.iter().map(|(_, next)| next / 1000).max(),
-            gone.len(),
-            sessions.iter().map(|(join, next)| next - join).sum::<i64>(),
-            anchor.map_or(0, |anchor| anchor.0),
-            anchor.map_or("", |anchor| anchor.1.as_str()),
-        ]));
+    /// A message from or for a user who is forgotten: it has a number, and was given up when it was queued.
+    fn forgotten_message(&mut self, at: i64, id: &str, tell: Option<bool>) {
+        let mark = format!(" forgotten {id}");
+        let message = Message {
+            sender: tell.map(|_| String::new()),
+            private: tell.unwrap_or(true),
+            failed: Some(at),
+            attempt: Some(at),
+            error: Some((at, mark.clone(), None)),
+            ..Message::new(at, Some(String::new()), String::new())
+        };
+        self.messages.insert(id.to_owned(), message);
+        self.marks.push(Mark { id: mark, message: Some(id.to_owned()), at, kind: "failed", error: None });
     }
 }
 
@@ -419,22 +319,6 @@ impl User {
     fn seen(&mut self, second: i64) {
         self.first_seen = self.first_seen.or(Some(second));
         self.last_seen = second;
-    }
-}
-
-/// The value as its column holds it: no status is `offline`, and a duration that is a whole number is one.
-fn column(field: &str, value: &Value) -> Value {
-    match (field, value) {
-        ("status", Value::Null) => json!("offline"),
-        ("current_media_duration", Value::String(text)) => {
-            text.parse::<i64>().map_or(value.clone(), |number| json!(number))
-        }
-        #[allow(clippy::cast_possible_truncation)]
-        ("current_media_duration", Value::Number(number)) => match number.as_f64() {
-            Some(number) if number.fract() == 0.0 => json!(number as i64),
-            _ => value.clone(),
-        },
-        _ => value.clone(),
     }
 }
 

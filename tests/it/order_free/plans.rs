@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use super::files::Files;
 
 /// Scans that are meant: whose, of what, and why that stays cheap.
-const MEANT: [(&str, &str, &str); 15] = [
+const MEANT: [(&str, &str, &str); 28] = [
     ("recent_chat", "SCAN recent_chat USING INDEX recent_chat_at", "stops after the `limit` newest lines"),
     (
         "open_sessions",
@@ -16,6 +16,19 @@ const MEANT: [(&str, &str, &str); 15] = [
         "the index has the users who are here, and no others",
     ),
     ("quote", "SCAN q", "people add a few a day"),
+    ("user_joined", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),
+    ("user_joined", "SCAN forgotten EXISTS", "stops at the first"),
+    ("user_left", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),
+    ("user_left", "SCAN forgotten EXISTS", "stops at the first"),
+    ("message_log", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),
+    ("message_log", "SCAN forgotten EXISTS", "stops at the first"),
+    ("pm_command", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),
+    ("outbound_enqueue", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),
+    ("outbound_enqueue", "SCAN forgotten EXISTS", "stops at the first"),
+    ("tell", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),
+    ("tell", "SCAN forgotten EXISTS", "stops at the first"),
+    ("quote_add", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),
+    ("forgotten found", "SCAN forgotten", "the people of the last 30 days"),
     ("channel_stats", "SCAN w", "folds keep it short"),
     ("channel_stats", "SCAN top_chatters", "the ten"),
     ("chatter_came", "SCAN top_chatters", "the ten"),

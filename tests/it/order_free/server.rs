@@ -57,7 +57,7 @@ const CLEAR: &str = "
     DELETE FROM presence_folded; DELETE FROM presence_waiting; DELETE FROM lines_waiting;
     DELETE FROM recent_chat; DELETE FROM user_count_history; DELETE FROM user_actions; DELETE FROM outbound_marks;
     DELETE FROM outbound_messages; DELETE FROM ledger; DELETE FROM dead_letters; DELETE FROM high_water;
-    DELETE FROM channel_quotes; DELETE FROM kv_entries;
+    DELETE FROM channel_quotes; DELETE FROM kv_entries; DELETE FROM forgotten; DELETE FROM forgotten_events;
     DELETE FROM status_fields; DELETE FROM channel_stats; DELETE FROM current_status;
     DELETE FROM meta WHERE key LIKE 'swept.%';
     INSERT INTO high_water (kind, count, at) VALUES ('chat', 0, NULL), ('connected', 0, NULL), ('updated', 0, 0);
@@ -123,20 +123,7 @@ impl Base for Server {
     }
 
     async fn beside<T>(&self, this: impl Future<Output = T>) -> T {
-        if self.cases.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) {
-            return this.await;
-        }
-        let folds = |writer: usize| async move {
-            loop {
-                self.writers[writer].fold().await.unwrap();
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! {
-            done = this => done,
-            () = folds(1) => unreachable!(),
-            () = folds(2) => unreachable!(),
-        }
+        super::base::beside_folds(&self.cases, [&self.writers[1], &self.writers[2]], this).await
     }
 
     async fn fold(&self) -> bool {

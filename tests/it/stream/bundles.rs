@@ -97,7 +97,7 @@ async fn the_stream_takes_no_bundles_beside_an_older_instance_and_nothing_is_los
     nats.applied(LIMIT).await.unwrap();
     w.emptied().await;
     assert_eq!(w.file.number("SELECT count(*) FROM recent_chat").await, 40 * 25 + 100);
-    assert_eq!(w.file.buried().await, 0);
+    assert_eq!(w.file.dead_letters().await, 0);
     new.stop().await;
     w.file.assert_clean().await;
 }

@@ -101,7 +101,7 @@ async fn serves_the_python_bot(options: ServiceOptions) {
     assert_eq!(w.file.number("SELECT count(*) FROM user_count_history").await, 2);
     assert_eq!(w.file.number("SELECT count(*) FROM user_actions").await, 1);
     assert_eq!(w.file.number("SELECT sent FROM outbound_messages").await, 1);
-    assert_eq!(w.file.buried().await, 0);
+    assert_eq!(w.file.dead_letters().await, 0);
     let served = service.stop().await;
     assert_eq!((served.refused, served.lost, served.failed), (0, 0, 0), "{served:?}");
 }

@@ -94,6 +94,26 @@ async fn a_row_that_another_program_inserted_is_named() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_somebody_who_was_forgotten_is_found() {
+    let full = full().await;
+    for row in [
+        "recent_chat (timestamp, username, message, at, op_id) VALUES (1700000001, 'eve', 'x', 1700000001000, 'x')",
+        "presence (username, at, id, joined) VALUES ('eve', 1700000001000, 'x', 0)",
+        "outbound_messages (timestamp, message, username, at, op_id) VALUES (1700000001, 'x', 'eve', 1700000001000, 'x')",
+        "outbound_messages (timestamp, message, username, sender, at, op_id)
+         VALUES (1700000001, 'x', 'bob', 'eve', 1700000001000, 'x')",
+        "channel_quotes (op_id, at, username, message) VALUES ('x', 1700000001000, 'eve', 'x')",
+        "channel_quotes (op_id, at, username, message, added_by) VALUES ('x', 1700000001000, 'bob', 'x', 'eve')",
+        "user_actions (timestamp, username, action_type, op_id) VALUES (1700000001, 'eve', 'pm_command', 'x')",
+    ] {
+        let findings = changed(&full, &format!("INSERT INTO {row}")).await;
+        let left = of(&findings, "forgotten");
+        assert_eq!(left.len(), 1, "{row}: {findings:#?}");
+        assert_eq!((left[0].row.as_str(), left[0].actual.as_deref()), ("eve", Some("x")), "{row}");
+    }
+}
+
+#[tokio::test]
 async fn of_many_wrong_values_a_hundred_are_told_and_all_are_counted() {
     let file = copy(&full().await).await;
     file.execute(

@@ -182,7 +182,7 @@ pub(super) fn compare(old: &Path, new: &Path) -> Result<ExitCode, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Held;
+    use super::super::record::BarResult;
     use super::super::record::tests::{row, run};
     use super::*;
 
@@ -219,12 +219,12 @@ mod tests {
     #[test]
     fn only_a_bar_that_was_not_missed_before_is_broken() {
         let held = |met| {
-            let bar = Held { bar: "≤ 1 ×".to_owned(), met };
+            let bar = BarResult { bar: "≤ 1 ×".to_owned(), met };
             Row { bars: vec![bar], ..row("a", 1.0, 0.0) }
         };
         let broken = |old: Option<&Row>, new: &Row| Pair { old, new: Some(new) }.broken().len();
         assert_eq!(broken(Some(&held(true)), &held(false)), 1);
-        assert_eq!(broken(None, &held(false)), 1, "nobody has ever met it");
+        assert_eq!(broken(None, &held(false)), 1, "no run has ever met it");
         assert_eq!(broken(Some(&held(false)), &held(false)), 0);
         assert_eq!(broken(Some(&held(true)), &held(true)), 0);
     }

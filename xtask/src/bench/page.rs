@@ -65,12 +65,12 @@ pub(super) fn bars(runs: &[(String, Run)]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Held;
+    use super::super::record::BarResult;
     use super::super::record::tests::{row, run};
     use super::*;
 
     fn held(name: &str, met: bool) -> Row {
-        let bar = Held { bar: "≤ 1 ×".to_owned(), met };
+        let bar = BarResult { bar: "≤ 1 ×".to_owned(), met };
         Row { beside: Some(("base".to_owned(), 0.5)), bars: vec![bar], ..row(name, 40.0, 0.0) }
     }
 

@@ -23,12 +23,12 @@ pub(crate) struct Row {
     pub(crate) high: f64,
     /// The row of the same run that it is measured beside, and its share of that one's value.
     pub(crate) beside: Option<(String, f64)>,
-    pub(crate) bars: Vec<Held>,
+    pub(crate) bars: Vec<BarResult>,
 }
 
 /// A bar, in words, and whether it is met.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Held {
+pub(crate) struct BarResult {
     pub(crate) bar: String,
     pub(crate) met: bool,
 }
@@ -68,7 +68,7 @@ impl Row {
             row["beside"] = json!(beside);
             row["ratio"] = json!(ratio);
         }
-        let bar = |held: &Held| json!({ "bar": held.bar, "met": held.met });
+        let bar = |held: &BarResult| json!({ "bar": held.bar, "met": held.met });
         row["bars"] = self.bars.iter().map(bar).collect();
         row
     }
@@ -76,7 +76,7 @@ impl Row {
     /// A row, unless something is missing or of another type.
     pub(crate) fn parse(json: &Value) -> Option<Self> {
         let text = |of: &Value, key: &str| Some(of[key].as_str()?.to_owned());
-        let held = |bar: &Value| Some(Held { bar: text(bar, "bar")?, met: bar["met"].as_bool()? });
+        let held = |bar: &Value| Some(BarResult { bar: text(bar, "bar")?, met: bar["met"].as_bool()? });
         let value = json["value"].as_f64()?;
         Some(Self {
             group: text(json, "group")?,
@@ -227,7 +227,7 @@ pub(crate) mod tests {
 
     #[test]
     fn what_is_written_is_what_is_read() {
-        let bar = Held { bar: "≤ 1 ×".to_owned(), met: false };
+        let bar = BarResult { bar: "≤ 1 ×".to_owned(), met: false };
         let held = Row { beside: Some(("base".to_owned(), 1.5)), bars: vec![bar], ..row("held", 30.0, 0.1) };
         let run = run(vec![row("base", 20.0, 0.1), held]);
         let read: Value = serde_json::from_str(&run.json().to_string()).expect("JSON");

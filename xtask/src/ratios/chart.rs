@@ -14,6 +14,8 @@ const LONGEST: f64 = 330.0;
 /// Room behind the longest bar for its number.
 const NUMBER: f64 = 190.0;
 const THICK: f64 = 12.0;
+/// Between a bar, or its limit, and its words.
+const GAP: f64 = 6.0;
 
 const STYLE: &str = "\
 text { font: 12px system-ui, sans-serif; fill: #24292f; }
@@ -52,20 +54,20 @@ impl Page {
         self.body += &format!("<text x=\"{x:.0}\" y=\"{y:.0}\" class=\"{class}\">{text}</text>\n");
     }
 
-    /// One bar and its label.
-    fn bar(&mut self, class: &str, length: f64, words: &str) {
+    /// One bar and its limit, and words beside it. They stand behind a limit that would go through them.
+    fn bar(&mut self, class: &str, length: f64, limit: Option<f64>, words: &str) {
         let (left, y) = (self.left, self.y);
         self.body += &format!(
             "<rect x=\"{left:.0}\" y=\"{y:.0}\" width=\"{length:.1}\" height=\"{THICK:.0}\" class=\"{class}\"/>\n"
         );
-        self.text(left + length + 6.0, "note", words);
+        if let Some(limit) = limit {
+            let (x, top, bottom) = (left + limit, y - 4.0, y + THICK + 1.0);
+            self.body += &format!("<path d=\"M{x:.1} {top:.0}V{bottom:.0}\" class=\"bar\"/>\n");
+        }
+        let end = length + 2.0 * GAP + CHARACTER * words.chars().count() as f64;
+        let behind = limit.filter(|limit| (length..end).contains(limit)).unwrap_or(length);
+        self.text(left + behind + GAP, "note", words);
         self.y += THICK + 2.0;
-    }
-
-    /// The limit of the bar at this height.
-    fn limit(&mut self, length: f64, y: f64) {
-        let (x, top, bottom) = (self.left + length, y - 4.0, y + THICK + 4.0);
-        self.body += &format!("<path d=\"M{x:.1} {top:.0}V{bottom:.0}\" class=\"bar\"/>\n");
     }
 }
 
@@ -89,15 +91,12 @@ pub(super) fn draw(sections: &[Section], title: &str, note: &str, machine: &str)
         for line in &section.lines {
             let (ours, other) = (of(line.own.middle), of(line.other));
             page.text(16.0, "", &line.what);
-            let top = page.y;
+            let limit = allowed(line).map(|limit| limit * scale);
             if section.base().is_some() {
-                page.bar("ours", ours * scale, &format!("{ours:.0}"));
+                page.bar("ours", ours * scale, limit, &format!("{ours:.0}"));
             } else {
-                page.bar("ours", ours * scale, &format!("{ours:.0} ours, {:.2} ×", ours / other));
-                page.bar("peer", other * scale, &format!("{other:.0} {}", line.beside));
-            }
-            if let Some(limit) = allowed(line) {
-                page.limit(limit * scale, top);
+                page.bar("ours", ours * scale, limit, &format!("{ours:.0} ours, {:.2} ×", ours / other));
+                page.bar("peer", other * scale, None, &format!("{other:.0} {}", line.beside));
             }
             page.y += 8.0;
         }
@@ -123,4 +122,57 @@ pub(super) fn write(file: &Path, svg: &str) -> Result<(), Failure> {
     std::fs::write(file, svg).map_err(|e| Failure::io(format!("write {}", file.display()), &e))?;
     println!("The chart is in {}.", file.display());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{bar::Bar, measured::Spread};
+    use super::*;
+
+    /// The number after these characters.
+    fn number(element: &str, name: &str) -> f64 {
+        let rest = element.split_once(name).unwrap_or_else(|| panic!("{name} in {element}")).1;
+        rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+    }
+
+    /// What a text or a limit covers: from left to right, and from top to bottom.
+    fn area(element: &str) -> Option<[f64; 4]> {
+        if element.starts_with("<text") {
+            let (x, y) = (number(element, " x=\""), number(element, " y=\""));
+            let words = element.split_once('>').unwrap().1.trim_end_matches("</text>");
+            Some([x, x + CHARACTER * words.chars().count() as f64, y - 10.0, y + 2.0])
+        } else if element.starts_with("<path") {
+            let x = number(element, "\"M");
+            let y = number(element.split_once(' ').unwrap().1.split_once(' ').unwrap().1, "");
+            Some([x, x, y, number(element, "V")])
+        } else {
+            None
+        }
+    }
+
+    #[test]
+    fn no_words_meet_others_or_a_limit_however_long_the_bars_are() {
+        let lengths = [1.0, 7.0, 30.0, 100.0, 250.0, 500.0, 3639.0];
+        let bars = [Bar::Share(0.5), Bar::Share(2.0), Bar::Over(30.0), Bar::Over(200.0)];
+        let line = |own: f64, other: f64, bar: Bar| Line {
+            what: "error, then fallback, again".to_owned(),
+            own: Spread { low: own, middle: own, high: own },
+            beside: format!("tower-resilience {bar}"),
+            other,
+            bars: vec![bar],
+        };
+        let lines = lengths
+            .into_iter()
+            .flat_map(|own| lengths.into_iter().flat_map(move |other| bars.map(|bar| line(own, other, bar))))
+            .collect();
+        let section = Section { title: "Ours and the peers'".to_owned(), is_rate: false, lines };
+        let svg = draw(&[section], "What the layers cost", "Medians.", "2 cores");
+        let areas: Vec<_> = svg.lines().filter_map(|element| Some((element, area(element)?))).collect();
+        for (at, (one, [left, right, top, bottom])) in areas.iter().enumerate() {
+            for (other, [left_2, right_2, top_2, bottom_2]) in &areas[at + 1..] {
+                let apart = right < left_2 || right_2 < left || bottom <= top_2 || bottom_2 <= top;
+                assert!(apart || one.starts_with("<path") && other.starts_with("<path"), "{one}\n{other}");
+            }
+        }
+    }
 }

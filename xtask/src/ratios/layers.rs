@@ -76,6 +76,11 @@ const fn stack(what: &'static str, name: &'static str, bar: Option<Bar>) -> Row 
     Row { what, ours, beside: "bare service", other, bar }
 }
 
+const fn silent(what: &'static str, name: &'static str) -> Row {
+    let (ours, other) = (("silent", name), ("silent", "bare"));
+    Row { what, ours, beside: "bare service", other, bar: Some(Bar::Over(100.0)) }
+}
+
 const fn peer(what: &'static str, ours: Id, beside: &'static str, other: Id, bar: Option<Bar>) -> Row {
     Row { what, ours, beside, other, bar }
 }
@@ -99,13 +104,9 @@ const STACK: &[Row] = &[
     stack("+ metrics of all", "6 metrics of all", None),
     stack("+ log of all", "7 log of all", None),
     stack("+ switch: all of it, debug off", "8 switch, the standard stack", Some(Bar::Over(200.0))),
-    Row {
-        what: "all of it, log and metrics off",
-        ours: ("silent", "standard stack"),
-        beside: "bare service",
-        other: ("silent", "bare"),
-        bar: Some(Bar::Over(100.0)),
-    },
+    stack("the same, leaked", "9 the standard stack, leaked", Some(Bar::Over(200.0))),
+    silent("all of it, log and metrics off", "standard stack"),
+    silent("the same, off and leaked", "standard stack, leaked"),
 ];
 
 const PEERS: &[Row] = &[

@@ -2,7 +2,7 @@
 
 use super::bar::Bar;
 use super::measured::Spread;
-use crate::bench::record::{Held, Row};
+use crate::bench::record::{BarResult, Row};
 
 /// A row, and the one beside it.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Section {
             if low > high {
                 std::mem::swap(&mut low, &mut high);
             }
-            let held = |bar: &Bar| Held { bar: bar.to_string(), met: line.meets(*bar) };
+            let held = |bar: &Bar| BarResult { bar: bar.to_string(), met: line.meets(*bar) };
             let ratio = in_unit(line.own.middle) / in_unit(line.other);
             Row {
                 group: self.title.clone(),

@@ -8,7 +8,11 @@ pub(super) const FORMS: &str = "a chat is jsonl:FILE or jsonl:- (standard input)
                                      (a file's last event happens now) or ?speed=max|N (N times the recorded pace), \
                                      or ?source=NAME (whose ids its lines have), joined by &; or \
                                      irc:// or irc+tls:// and NICK@HOST:PORT/#CHANNEL, and may end in ?sasl=FILE (the \
-                                     account's password), ?account=NAME, ?key=FILE (the channel's) or ?ca=FILE";
+                                     account's password), ?account=NAME, ?key=FILE (the channel's) or ?ca=FILE; or \
+                                     cytube:// (or cytube+http://) and NAME@HOST:PORT/CHANNEL, and may end in ?login=FILE \
+                                     (the account's password), ?key=FILE (the channel's) or ?ca=FILE; or \
+                                     kryten:// (or kryten+tls://) and ROBOT@NATSHOST:PORT/CYTUBEHOST/CHANNEL, and may end in \
+                                     ?credentials=FILE (for NATS) or ?ca=FILE";
 
 /// Why a chat could not be opened.
 #[derive(Debug)]

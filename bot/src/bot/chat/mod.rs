@@ -7,12 +7,16 @@
 //! | names | folded by the network's rules to find a person; told as they are written |
 //! | receipts | `Ok` of a sender: the network has taken the message |
 //! | rates | [`ChatSender::allowance`]: how many messages may be sent now |
-//! | reconnecting | within the network, for ever; a refusal that is final ends the stream with a sentence |
+//! | history | what the network repeats is [`History`](super::Body::History), and never answered |
+//! | reconnecting | within the network, indefinitely; a refusal that is final ends the stream with a sentence |
 
+pub mod cytube;
 mod error;
 pub mod irc;
 pub mod jsonl;
+pub mod kryten;
 mod lines;
+mod link;
 mod source;
 
 use std::fmt;

@@ -1,7 +1,7 @@
 use std::str::FromStr;
 
 use super::error::{FORMS, OpenError};
-use super::{Chat, irc, jsonl};
+use super::{Chat, cytube, irc, jsonl, kryten};
 
 /// A chat to open: the value of `--chat`.
 ///
@@ -10,6 +10,7 @@ use super::{Chat, irc, jsonl};
 ///
 /// assert!("jsonl:session.jsonl?shift=now&speed=10".parse::<Source>().is_ok());
 /// assert!("irc+tls://rosey@irc.example.org/#lounge?sasl=password".parse::<Source>().is_ok());
+/// assert!("cytube://rosey@cytu.be/lounge?login=password".parse::<Source>().is_ok());
 /// let error = "irc.example.org".parse::<Source>().unwrap_err().to_string();
 /// assert!(error.contains("jsonl:FILE"));
 /// ```
@@ -20,6 +21,10 @@ pub enum Source {
     Jsonl(jsonl::Recording),
     /// A channel on an IRC network.
     Irc(irc::Address),
+    /// A channel on a CyTube server.
+    CyTube(cytube::Address),
+    /// A CyTube channel that a Kryten robot is in.
+    Kryten(kryten::Address),
 }
 
 impl Source {
@@ -40,6 +45,8 @@ impl Source {
         match self {
             Self::Jsonl(_) => None,
             Self::Irc(address) => address.nick.as_deref(),
+            Self::CyTube(address) => address.name.as_deref(),
+            Self::Kryten(address) => address.name.as_deref(),
         }
     }
 
@@ -48,6 +55,8 @@ impl Source {
         match self {
             Self::Jsonl(_) => None,
             Self::Irc(address) => Some(&address.channel),
+            Self::CyTube(address) => Some(&address.channel),
+            Self::Kryten(address) => Some(&address.channel),
         }
     }
 
@@ -67,10 +76,12 @@ impl Source {
         match self {
             Self::Jsonl(recording) => recording.check(),
             Self::Irc(address) => address.check(),
+            Self::CyTube(address) => address.check(),
+            Self::Kryten(address) => address.check(),
         }
     }
 
-    /// Opens the chat, for a bot of this name. A network is connected when it is listened to, and connected again for ever.
+    /// Opens the chat, for a bot of this name. A network is connected when it is listened to, and reconnected indefinitely.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -78,6 +89,8 @@ impl Source {
         match self {
             Self::Jsonl(recording) => recording.open().await,
             Self::Irc(address) => address.open(name),
+            Self::CyTube(address) => address.open(name),
+            Self::Kryten(address) => address.open(name),
         }
     }
 }
@@ -92,6 +105,14 @@ impl FromStr for Source {
             Some(("irc", rest)) => irc::Address::parse(rest, false).map(Self::Irc).map_err(unclear),
             Some(("irc+tls" | "ircs", rest)) => {
                 irc::Address::parse(rest, true).map(Self::Irc).map_err(unclear)
+            }
+            Some(("cytube", rest)) => cytube::Address::parse(rest, true).map(Self::CyTube).map_err(unclear),
+            Some(("cytube+http", rest)) => {
+                cytube::Address::parse(rest, false).map(Self::CyTube).map_err(unclear)
+            }
+            Some(("kryten", rest)) => kryten::Address::parse(rest, false).map(Self::Kryten).map_err(unclear),
+            Some(("kryten+tls", rest)) => {
+                kryten::Address::parse(rest, true).map(Self::Kryten).map_err(unclear)
             }
             Some((network, _)) => Err(unclear(format!("there is no network `{network}`"))),
             None => Err(unclear("it does not say of which kind it is".to_owned())),
@@ -110,6 +131,8 @@ mod tests {
             ("", "does not say of which kind"),
             ("xmpp://example.org/rosey", "no network `xmpp`"),
             ("irc://example.org/rosey", "no channel"),
+            ("cytube://example.org", "the channel follows"),
+            ("cytube+http://rosey@example.org/lounge?login=file", "not over cytube+http"),
             ("jsonl:", "the file has no name"),
             ("jsonl:x?speed=fast", "speed=fast"),
             ("jsonl:x?speed=0", "speed=0"),

@@ -25,6 +25,7 @@ impl<S: Stack<Op>> Question<'_, S> {
             Command::Top => self.top().await,
             Command::Last => self.last().await,
             Command::Quote => self.quote().await,
+            Command::Forgetme => self.forgetme().await,
         }
     }
 
@@ -203,7 +204,7 @@ impl<S: Stack<Op>> Question<'_, S> {
         spellings
     }
 
-    /// A place that nobody can tell, the same for every bot that reads this line.
+    /// An unpredictable place, the same for every bot that reads this line.
     fn any_place(&self) -> u32 {
         let id = self.event.head("any place").id.to_string();
         id.bytes().fold(2_166_136_261, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(16_777_619))

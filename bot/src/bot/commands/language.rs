@@ -33,6 +33,7 @@ impl Language {
             Command::Tell => "NICK[,NICK] TEXT | undo",
             Command::Stats => "[NICK]",
             Command::Last => self.of("[NUMBER | NICK]", "[ZAHL | NICK]"),
+            Command::Forgetme => self.of("[yes]", "[ja]"),
             Command::Quote => self.of("[NUMBER | NICK | add NICK]", "[ZAHL | NICK | add NICK]"),
         }
     }
@@ -126,6 +127,27 @@ impl Language {
             English => format!("kept as #{id}"),
             German => format!("behalten als #{id}"),
         }
+    }
+
+    /// The word that confirms.
+    pub(super) const fn yes(self) -> &'static str {
+        self.of("yes", "ja")
+    }
+
+    /// What is forgotten, and how that is asked for.
+    pub(super) fn whether_to_forget(self, command: &str) -> String {
+        match self {
+            English => format!(
+                "I would forget your lines, times, messages and quotes, for good. If you mean it: {command}"
+            ),
+            German => format!(
+                "ich würde deine Zeilen, Zeiten, Nachrichten und Zitate vergessen, für immer. Wenn du das willst: {command}"
+            ),
+        }
+    }
+
+    pub(super) const fn forgotten(self) -> &'static str {
+        self.of("what I knew of you is forgotten", "was ich von dir wusste, ist vergessen")
     }
 
     pub(super) const fn not_now(self) -> &'static str {

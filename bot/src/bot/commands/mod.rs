@@ -7,16 +7,18 @@
 //! | `pace` | how often each may ask |
 //! | `answers` | looking up, and what comes of it |
 //! | `tells` | messages from one to another |
+//! | `forgetting` | forgetting the one who asks |
 //! | `language` | the words |
 //!
 //! An answer is put into the queue of the bot's messages, so that it is said exactly once. Its id is derived from the id of the line
 //! that asks, where the network gives one: two bots in one room answer once.
 //!
-//! A line that is older than five minutes is not answered, nor is what the bot itself says, nor a private message of somebody who is
+//! A line that is older than five minutes is not answered, nor is what the bot itself says, nor a private message of a user who is
 //! not in the channel.
 
 mod answers;
 pub(super) mod config;
+mod forgetting;
 mod language;
 pub(super) mod names;
 mod pace;
@@ -36,11 +38,12 @@ pub use config::Commands;
 use eitherway::client::Stack;
 use eitherway::clock;
 use eitherway::error::Code;
+use eitherway::operation::Definition;
 pub use language::Language;
 use names::Asked;
 pub use names::Command;
 
-/// How old a line may be that is answered, in milliseconds: nobody waits for an answer to an older one.
+/// How old a line may be that is answered, in milliseconds: no user waits for an answer to an older one.
 const LATEST: i64 = 5 * 60 * 1000;
 /// Registers the handlers of the commands, behind all others.
 pub(super) fn register<S: Stack<Op>>(dispatcher: &mut Dispatcher<S>) {
@@ -89,7 +92,8 @@ async fn asked<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
         debug!("{} asks too often, and is not answered", brief(user));
         return;
     }
-    let question = Question { bot: &bot, event: &event, user, rest, privately, language: commands.language };
+    let (language, at) = (commands.language, event.occurred_at());
+    let question = Question { bot: &bot, event: &event, user, rest, privately, language, at };
     question.answer(command).await;
 }
 
@@ -103,6 +107,8 @@ struct Question<'a, S> {
     /// Whether it came as a private message.
     privately: bool,
     language: Language,
+    /// When the answer is given, in unix milliseconds: with the question, as a rule.
+    at: i64,
 }
 
 impl<S: Stack<Op>> Question<'_, S> {
@@ -120,7 +126,8 @@ impl<S: Stack<Op>> Question<'_, S> {
     }
 
     async fn enqueue(&self, to: Option<&str>, text: String) {
-        let queued = self.bot.of::<OutboundEnqueue>(self.event).outbound_enqueue(to, text).await;
+        let head = self.event.head_at(OutboundEnqueue::SPEC.name, self.at);
+        let queued = self.bot.db().with(head).outbound_enqueue(to, text).await;
         self.done(queued, "an answer");
         self.bot.deliver(to).await;
     }

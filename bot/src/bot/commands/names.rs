@@ -22,12 +22,23 @@ pub enum Command {
     Last,
     /// A quote, or a new one.
     Quote,
+    /// Forgets the one who asks.
+    Forgetme,
 }
 
 impl Command {
     /// All of them.
-    pub const ALL: &'static [Self] =
-        &[Self::Help, Self::Seen, Self::Tell, Self::Inbox, Self::Stats, Self::Top, Self::Last, Self::Quote];
+    pub const ALL: &'static [Self] = &[
+        Self::Help,
+        Self::Seen,
+        Self::Tell,
+        Self::Inbox,
+        Self::Stats,
+        Self::Top,
+        Self::Last,
+        Self::Quote,
+        Self::Forgetme,
+    ];
 
     /// Its word, without the prefix.
     pub const fn as_str(self) -> &'static str {
@@ -40,6 +51,7 @@ impl Command {
             Self::Top => "top",
             Self::Last => "last",
             Self::Quote => "quote",
+            Self::Forgetme => "forgetme",
         }
     }
 }
@@ -82,7 +94,7 @@ pub(super) fn same(one: &str, other: &str) -> bool {
     one == other || folded(one) == folded(other)
 }
 
-/// A name without upper case: under it waits what was left for somebody, however the name was written.
+/// A name without upper case: the key of messages that were left for a user, however the name was written.
 pub(in crate::bot) fn folded(name: &str) -> String {
     name.to_lowercase()
 }

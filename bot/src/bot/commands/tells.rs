@@ -7,7 +7,7 @@ use eitherway::client::Stack;
 
 /// How many may be told the same at once.
 const MOST_RECIPIENTS: usize = 5;
-/// How many messages may wait for one user before no more is taken for him.
+/// How many messages may wait for one user before no more is accepted for the same user.
 const MOST_WAITING: usize = 20;
 /// How many of one's own messages are listed.
 const LISTED: usize = 5;

@@ -17,7 +17,7 @@ fn queued(id: i64) -> Value {
 }
 
 impl TestBot {
-    /// Somebody says this now; the texts that were put into the queue for it, each with its recipient.
+    /// `user` says this now; the texts that were put into the queue for it, each with its recipient.
     async fn answers(&self, user: &str, text: &str) -> Vec<Value> {
         self.answers_to(Event::new(line(user, text), Stamp::at(clock::now()))).await
     }
@@ -164,6 +164,32 @@ async fn a_quote_is_kept_from_what_was_said_and_is_no_command() {
     bot.stack.answer("quote", quote);
     assert_eq!(bot.says("ann", "!quote 5").await, "ann: #5 <Bob> it works");
     assert_eq!(bot.stack.of("quote")[0].payload, json!({"id": 5, "place": 0}));
+}
+
+#[tokio::test]
+async fn who_wants_to_be_forgotten_confirms_it_and_is_so_behind_the_line_and_before_the_answer() {
+    let bot = bot();
+    for asked in ["!forgetme", "!forgetme bob", "!forgetme now"] {
+        assert!(bot.says("Ann", asked).await.ends_with("If you mean it: !forgetme yes"), "{asked}");
+    }
+    assert_eq!(bot.stack.of("forget"), []);
+    let event =
+        || Event::new(line("Ann", "!forgetme yes"), Stamp::at(clock::now()).identified("irc/net", "m1"));
+    let (first, other) = (event(), self::bot());
+    let (at, before) = (first.occurred_at(), bot.stack.seen().len());
+    let answers = bot.answers_to(first).await;
+    assert_eq!(answers, [json!({"content": "Ann: what I knew of you is forgotten"})]);
+    let forgotten = bot.stack.of("forget");
+    let names: Vec<_> = forgotten.iter().map(|seen| seen.payload["username"].clone()).collect();
+    assert_eq!(names, ["Ann", "ann"], "also what waits under the other spelling");
+    let seen = bot.stack.seen();
+    let answer = seen.iter().skip(before).find(|seen| seen.name == "outbound_enqueue").expect("an answer");
+    assert!(forgotten.iter().all(|seen| at < seen.at && seen.at < answer.at), "{forgotten:?}, {answer:?}");
+    other.answers_to(event()).await;
+    let ids = |bot: &TestBot| bot.stack.of("forget").into_iter().map(|seen| seen.id).collect::<Vec<_>>();
+    assert_eq!(ids(&bot), ids(&other), "two bots forget once");
+    bot.stack.fail("forget", Code::UNAVAILABLE);
+    assert_eq!(bot.says("bob", "!forgetme yes").await, "bob: I cannot do that now, try again later");
 }
 
 #[tokio::test]

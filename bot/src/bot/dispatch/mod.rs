@@ -122,7 +122,7 @@ async fn run<S>(
         Ok(Err(error)) => {
             let message = error.to_string();
             bot.progress().handler_error();
-            if let Some(more) = bot.troubles().again(FailureKind::Handler) {
+            if let Some(more) = bot.failures().record(FailureKind::Handler) {
                 warn!(event = %event.kind(), handler = handler.name, "a handler failed: {message}{more}");
             }
             Err(message)
@@ -130,7 +130,7 @@ async fn run<S>(
         Err(panic) => {
             let message = panic_message(&*panic);
             bot.progress().handler_panic();
-            if let Some(more) = bot.troubles().again(FailureKind::Handler) {
+            if let Some(more) = bot.failures().record(FailureKind::Handler) {
                 warn!(event = %event.kind(), handler = handler.name, "a handler panicked: {message}{more}");
             }
             Err(message)

@@ -5,9 +5,9 @@ use super::super::event::{Body, Event};
 use crate::op::{MessageLog, Op, RoseyClient};
 use eitherway::client::Stack;
 
-/// #13: logs a chat line at its own time. An empty line is skipped.
+/// #13: logs a chat line at its own time, also one that was said before the bot came. An empty line is skipped.
 pub async fn message_said<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
-    let Body::Message { user, content } = &event.body else { return };
+    let (Body::Message { user, content } | Body::History { user, content }) = &event.body else { return };
     if content.is_empty() {
         return;
     }

@@ -46,6 +46,7 @@ pub fn register<S: Stack<Op>>(dispatcher: &mut Dispatcher<S>) {
         .on(Kind::UserJoin, pending_messages::<S>)
         .on(Kind::UserLeave, user_left::<S>)
         .on(Kind::Message, message_said::<S>)
+        .on(Kind::History, message_said::<S>)
         .on(Kind::UserCount, users_counted::<S>)
         .on(Kind::UserCount, high_water::<S>)
         .on(Kind::Connect, status_changed::<S>)

@@ -34,7 +34,13 @@ pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
 
     let watched_until = watched_here.or(watched_before);
     let mut moves = FuturesUnordered::new();
-    let gone = sessions.iter().filter(|session| !present.contains(session.username.as_str()));
+    // Who came right behind the list, in the same second: a session knows no less.
+    let is_new = |session: &Session| {
+        session.since.saturating_mul(1000).saturating_add(999) >= event.occurred_at()
+            && bot.room().has(&session.username)
+    };
+    let gone =
+        sessions.iter().filter(|session| !present.contains(session.username.as_str()) && !is_new(session));
     let left = gone
         .filter_map(|session| left_at(session, watched_until, event.occurred_at()).map(|at| (session, at)));
     let joined = present.iter().filter(|user| !open.contains(*user));

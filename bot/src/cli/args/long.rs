@@ -111,7 +111,7 @@ fn commands(text: &str) -> Result<Chosen, String> {
     }
 }
 
-/// What nobody begins a line with by chance, and no network takes for its own.
+/// What no line begins with by chance, and no network takes for its own.
 fn prefix(text: &str) -> Result<String, String> {
     let fits = (1..=8).contains(&text.len()) && !text.contains(char::is_whitespace) && !text.starts_with('/');
     if fits {
@@ -136,7 +136,9 @@ impl ChatArgs {
 pub(in crate::cli) struct ChatArgs {
     /// Where the chat is: jsonl:FILE or jsonl:- (stdin), one event a line. After a `?`, joined by `&`: shift=now (the
     /// recording ends now), speed=max or speed=N (N times its own pace). Or irc://NICK@HOST:PORT/#CHANNEL or irc+tls://…: after a `?`
-    /// sasl=FILE (the account's password), account=NAME, key=FILE (the channel's key), ca=FILE (who is trusted)
+    /// sasl=FILE (the account's password), account=NAME, key=FILE (the channel's key), ca=FILE (who is trusted). Or
+    /// cytube://NAME@HOST/CHANNEL: after a `?` login=FILE (the account's password), key=FILE (the channel's), ca=FILE.
+    /// Or kryten://ROBOT@NATSHOST:PORT/CYTUBEHOST/CHANNEL: after a `?` credentials=FILE (for NATS), ca=FILE
     #[arg(long, env = "ROSEY_CHAT", value_name = "SOURCE")]
     pub(in crate::cli) chat: Source,
     /// The bot's name in the channel, unless --chat says it

@@ -33,6 +33,19 @@ pub(in crate::cli) struct NatsArgs {
     /// A NATS credentials file
     #[arg(long, env = "ROSEY_NATS_CREDENTIALS", value_name = "FILE")]
     pub(in crate::cli) nats_credentials: Option<PathBuf>,
+    /// A file with the seed of this user's nkey, SU…, in place of credentials
+    #[arg(long, env = "ROSEY_NATS_NKEY", value_name = "FILE")]
+    pub(in crate::cli) nats_nkey: Option<PathBuf>,
+    /// A PEM file with the certificates by which the NATS server is trusted [default: those of the system]. This option and
+    /// the next two want an encrypted connection, also to nats://
+    #[arg(long, env = "ROSEY_NATS_CA", value_name = "FILE")]
+    pub(in crate::cli) nats_ca: Option<PathBuf>,
+    /// A PEM file with the certificate that this program shows to the NATS server
+    #[arg(long, env = "ROSEY_NATS_CERTIFICATE", value_name = "FILE")]
+    pub(in crate::cli) nats_certificate: Option<PathBuf>,
+    /// A PEM file with the key of --nats-certificate [default: the same file]
+    #[arg(long, env = "ROSEY_NATS_KEY", value_name = "FILE")]
+    pub(in crate::cli) nats_key: Option<PathBuf>,
     /// What the subjects begin with on which this program is answered over NATS [default: _INBOX]. The service must be
     /// allowed to answer there: see --reply-prefix of `serve`
     #[arg(long, env = "ROSEY_NATS_INBOX_PREFIX", value_name = "SUBJECT", value_parser = inbox_prefix)]

@@ -80,10 +80,10 @@ pub(in crate::cli) struct RecentArgs {
     /// The number of lines
     #[arg(short = 'n', long, default_value = "20", value_name = "N")]
     pub(in crate::cli) lines: u32,
-    /// Only what this user said
+    /// Only what this user said, of the newest 10 000 lines
     #[arg(long, value_name = "NAME")]
     pub(in crate::cli) user: Option<String>,
-    /// Only lines with this text in them, letter by letter
+    /// Only lines with this text in them, letter by letter, of the newest 10 000 lines
     #[arg(long, value_name = "TEXT")]
     pub(in crate::cli) containing: Option<String>,
     #[command(flatten)]
@@ -104,6 +104,17 @@ pub(in crate::cli) struct TellArgs {
     /// The user (not with --channel), and the message
     #[arg(required = true, value_name = "[USER] TEXT", num_args = 1..=2)]
     pub(in crate::cli) words: Vec<String>,
+    #[command(flatten)]
+    pub(in crate::cli) paths: PathArgs,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ForgetArgs {
+    /// The user
+    pub(in crate::cli) user: String,
+    /// Without asking
+    #[arg(long)]
+    pub(in crate::cli) yes: bool,
     #[command(flatten)]
     pub(in crate::cli) paths: PathArgs,
 }
@@ -169,7 +180,7 @@ pub(in crate::cli) struct DemoArgs {
     /// The directory of PostgreSQL's programs [default: those in PATH]
     #[arg(long, env = "POSTGRES_BIN", value_name = "DIR")]
     pub(in crate::cli) postgres_bin: Option<PathBuf>,
-    /// Be in a channel of an IRC server on this machine, for you to come; if nobody does within 20 s (with --fast: at once),
+    /// Be in a channel of an IRC server on this machine, for you to join; if no one does within 20 s (with --fast: at once),
     /// guests play a scene
     #[arg(long, conflicts_with_all = ["postgres", "session"])]
     pub(in crate::cli) irc: bool,

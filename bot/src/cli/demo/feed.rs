@@ -1,4 +1,4 @@
-//! The recording, handed to the bot at the pace of the story: it must not run out before the story does, however slow the
+//! The recording, handed to the bot at the pace of the scenario: it must not run out before the scenario does, however slow the
 //! machine is.
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 mod database;
 mod effects;
+mod env;
 mod expected;
 mod feed;
 mod irc;
@@ -10,8 +11,7 @@ mod outcome;
 mod process;
 mod recording;
 mod rows;
-mod stage;
-mod story;
+mod scenario;
 mod verdict;
 mod watch;
 
@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use self::database::Database;
+use self::env::Env;
 use self::expected::{Effect, Expected};
 use self::feed::Feed;
 use self::outcome::{Outcome, Report};
 use self::process::Server;
 use self::rows::Rows;
-use self::stage::Env;
-use self::story::Phase;
+use self::scenario::Phase;
 use self::verdict::{Messages, Verdict};
 use self::watch::Watch;
 use super::args::{DemoArgs, Global};
@@ -54,7 +54,7 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
         irc::play(&args, dir.clone(), &shutdown).await
     } else {
         tokio::select! {
-            // First: a terminal tells the bot to stop as well, and that is no end of the story.
+            // First: a terminal tells the bot to stop as well, and that is no end of the scenario.
             biased;
             () = shutdown.cancelled() => {
                 return Err(Failure::new(Exit::Failed, "the demo was stopped; its processes are ended"));
@@ -64,7 +64,7 @@ pub(super) async fn run(global: &Global, args: DemoArgs) -> Result<Exit, Failure
     };
     let failed = match &played {
         Ok((exit, ..)) => *exit != Exit::Ok,
-        Err(_) => [stage::DATABASE, database::SERVER_FILES].iter().any(|name| dir.join(name).exists()),
+        Err(_) => [env::DATABASE, database::SERVER_FILES].iter().any(|name| dir.join(name).exists()),
     };
     if failed {
         if args.keep.is_none() {
@@ -87,9 +87,9 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
     let expected = Expected::of(&recording);
     let server = server(args, &dir)?;
     let database = database(args, &dir)?;
-    let story = story::of(server.is_some(), database.is_server());
-    let mut stage = Env::new(dir, database, server);
-    stage.is_new()?;
+    let phases = scenario::of(server.is_some(), database.is_server());
+    let mut env = Env::new(dir, database, server);
+    env.is_new()?;
     // With what breaks, and the look at the database: this much in all.
     let (seconds, about) = if args.fast { (SECONDS / FASTER, 15) } else { (SECONDS, 40) };
     console::say(format!(
@@ -100,38 +100,38 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
         if args.no_nats { "" } else { "nats-server, `rosey serve`, " },
         if args.postgres { "PostgreSQL" } else { "SQLite file" },
     ));
-    stage.open().await?;
-    let left = leave_messages(&stage, &expected).await?;
+    env.open().await?;
+    let left = leave_messages(&env, &expected).await?;
 
-    let mut bot = stage.bot()?;
+    let mut bot = env.bot()?;
     let input = bot.input().ok_or_else(|| Failure::new(Exit::Failed, "the bot has no input"))?;
     #[allow(clippy::cast_precision_loss)] // of how many events, for people's eyes
     let feed = Feed::start(&recording, expected.events as f64 / seconds, input);
-    let mut watch = Watch::new(stage.file(stage::TIMELINE), expected.operations());
+    let mut watch = Watch::new(env.file(env::TIMELINE), expected.operations());
     let ended = tokio::select! {
         ended = bot.ended() => ended?,
-        never = tell(&story, &mut stage, &feed, &mut watch) => match never? {},
+        never = tell(&phases, &mut env, &feed, &mut watch) => match never? {},
     };
     watch.finish().await?;
     result(&watch, watch.seen().len());
-    let service_ended = stage.close_service().await?;
+    let service_ended = env.close_service().await?;
 
-    let report = Report::read(&stage.file(stage::REPORT))?;
-    let messages = Messages { left, heard: lines(&stage.file(stage::SAID)) };
+    let report = Report::read(&env.file(env::REPORT))?;
+    let messages = Messages { left, heard: lines(&env.file(env::SAID)) };
     // The tables are read past the store, which has views of what waits to be folded.
-    let database = stage.path_args().database.open().await?;
+    let database = env.path_args().database.open().await?;
     database.fold().await.map_err(|cause| Failure::new(Exit::Failed, cause.to_string()))?;
     database.close().await;
-    let tables = Rows::open(&stage.database()).await?;
+    let tables = Rows::open(&env.database()).await?;
     let verdict = Verdict::find(&expected, &messages, &report.operations, &tables).await;
     tables.close().await;
-    let verified = stage.path_args().database.named_or_usual()?.verify(|_| {}).await?;
-    stage.close().await?;
+    let verified = env.path_args().database.named_or_usual()?.verify(|_| {}).await?;
+    env.close().await?;
     let outcome = Outcome {
         verdict: verdict?,
         verified,
         took: began.elapsed(),
-        phases: story.len(),
+        phases: phases.len(),
         seen: watch.seen(),
         report,
         bot_ended: ended.code(),
@@ -143,23 +143,23 @@ async fn play(args: &DemoArgs, dir: PathBuf) -> Result<(Exit, serde_json::Value,
 
 /// Breaks one thing after another, and tells of it. Ends only with an error: the recording goes on.
 async fn tell(
-    story: &[Phase],
-    stage: &mut Env,
+    phases: &[Phase],
+    env: &mut Env,
     feed: &Feed,
     watch: &mut Watch,
 ) -> Result<std::convert::Infallible, Failure> {
     let mut part = 0;
-    for (number, phase) in story.iter().enumerate() {
+    for (number, phase) in phases.iter().enumerate() {
         if !phase.act.heals() {
-            stage.act(phase.act).await?;
+            env.act(phase.act).await?;
         }
         watch.begin(*phase);
         watch.catch_up().await?;
         result(watch, number);
-        console::say(format!("\n{:>2}/{}  {}", number + 1, story.len(), phase.name));
+        console::say(format!("\n{:>2}/{}  {}", number + 1, phases.len(), phase.name));
         phase.text.iter().for_each(|line| console::say(format!("       {line}")));
         if phase.act.heals() {
-            stage.act(phase.act).await?;
+            env.act(phase.act).await?;
         }
         part += phase.part;
         feed.until(part);
@@ -176,8 +176,8 @@ fn result(watch: &Watch, number: usize) {
 }
 
 /// Leaves a message for each of the first who join.
-async fn leave_messages(stage: &Env, expected: &Expected) -> Result<Vec<Effect>, Failure> {
-    let paths = Paths::open_for_one(&stage.path_args(), Kind::Call).await?;
+async fn leave_messages(env: &Env, expected: &Expected) -> Result<Vec<Effect>, Failure> {
+    let paths = Paths::open_for_one(&env.path_args(), Kind::Call).await?;
     let mut left = Vec::new();
     for user in expected.newcomers.iter().take(TOLD) {
         let text = format!("welcome back, {user}!");
@@ -191,7 +191,7 @@ async fn leave_messages(stage: &Env, expected: &Expected) -> Result<Vec<Effect>,
 /// The database: a file, or a PostgreSQL server to start.
 fn database(args: &DemoArgs, dir: &Path) -> Result<Database, Failure> {
     if !args.postgres {
-        return Ok(Database::file(&dir.join(stage::DATABASE)));
+        return Ok(Database::file(&dir.join(env::DATABASE)));
     }
     let paths = std::env::var_os("PATH").unwrap_or_default();
     let mut dirs = args.postgres_bin.clone().into_iter().chain(std::env::split_paths(&paths));

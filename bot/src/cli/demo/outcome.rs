@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Failure};
-use super::super::tally::{Row, Served, Window, millis};
+use super::super::path_stats::{Row, Served, Window, millis};
 use super::verdict::Verdict;
 use super::watch::Seen;
 use crate::bot::Ended;
@@ -65,7 +65,7 @@ impl Report {
 /// Everything that is known at the end.
 pub(super) struct Outcome<'a> {
     pub(super) took: Duration,
-    /// How many the story has.
+    /// How many the scenario has.
     pub(super) phases: usize,
     pub(super) seen: &'a [Seen],
     pub(super) report: Report,
@@ -215,7 +215,7 @@ impl Outcome<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::story::{self, UNDER_WAY};
+    use super::super::scenario::{self, UNDER_WAY};
     use super::*;
 
     /// Everything is well, but for this many calls that failed at the end; a bot that ended with this code, and so.
@@ -228,7 +228,7 @@ mod tests {
             "operations": [row],
             "outbox": {"left": {"waiting": 0, "refused": 0, "expired": 0}},
         });
-        let last = story::of(true, false).pop().expect("a last phase");
+        let last = scenario::of(true, false).pop().expect("a last phase");
         let mut seen = Seen::new(last, 0);
         seen.ended.events.nats = 5_000;
         seen.ended.requests.failed = failed;

@@ -11,7 +11,7 @@ use eitherway::clock;
 /// The usual recording: part of the program, which may be installed without its sources.
 const USUAL: &str = include_str!("../../../data/session.jsonl");
 
-/// With fewer events, the bot's heartbeats alone would carry the story to its end.
+/// With fewer events, the bot's heartbeats alone would carry the scenario to its end.
 const AT_LEAST: usize = 1000;
 
 /// Reads the events of this file, or the usual ones, moved so that the last one happens now.
@@ -29,7 +29,10 @@ pub(super) fn read(file: Option<&Path>) -> Result<Vec<Value>, Failure> {
         events.push(serde_json::from_str(line).map_err(|e| wrong(format!("line {}: {e}", number + 1)))?);
     }
     if events.len() < AT_LEAST {
-        return Err(wrong(format!("{} events are too few for the story, it needs {AT_LEAST}", events.len())));
+        return Err(wrong(format!(
+            "{} events are too few for the scenario, it needs {AT_LEAST}",
+            events.len()
+        )));
     }
     let last = events.iter().filter_map(|event| event["timestamp"].as_f64()).fold(0.0, f64::max);
     // Whole seconds: what is between two events stays as it is.

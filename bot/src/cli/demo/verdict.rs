@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::super::exit::Failure;
-use super::super::tally::Row;
+use super::super::path_stats::Row;
 use super::effects::{self, Difference};
 use super::expected::{Effect, Expected};
 use super::rows::Rows;

@@ -10,9 +10,9 @@ use tokio::time;
 
 use super::super::console;
 use super::super::exit::{Exit, Failure};
-use super::super::tally::{Window, millis};
+use super::super::path_stats::{Window, millis};
 use super::super::timeline::Line;
-use super::story::Phase;
+use super::scenario::Phase;
 use eitherway::clock;
 
 /// How often the timeline is read.
@@ -169,7 +169,7 @@ impl Seen {
 
     /// What became of the operations, in one line a kind.
     pub(super) fn summary(&self) -> String {
-        let line = |what: &str, served: super::super::tally::Served| {
+        let line = |what: &str, served: super::super::path_stats::Served| {
             let paths = [
                 (served.nats, "via NATS"),
                 (served.db, "via DB"),

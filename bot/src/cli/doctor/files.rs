@@ -28,6 +28,10 @@ pub(super) async fn look(args: &DoctorArgs, findings: &mut Findings) {
         room(options.path(), "outbox disk", findings);
         held(options.path(), findings).await;
     }
+    let nats = &args.nats;
+    for file in [&nats.nats_nkey, &nats.nats_credentials, &nats.nats_key].into_iter().flatten() {
+        secret(file, findings);
+    }
     let most = getrlimit(Resource::Nofile).current;
     match most {
         Some(most) if most < FILES => findings.warn(
@@ -52,6 +56,21 @@ fn private(path: &Path, mode: u32, name: &'static str, findings: &mut Findings) 
         name,
         format!("{shown}: {found:04o}, and private messages are in it"),
         format!("chmod {mode:04o} {shown}, or say --file-mode {found:04o} if that is meant"),
+    );
+}
+
+/// Whether others may read what proves who this is.
+fn secret(path: &Path, findings: &mut Findings) {
+    const NAME: &str = "key mode";
+    let Ok(file) = fs::metadata(path) else { return };
+    let (found, shown) = (file.permissions().mode() & 0o777, path.display());
+    if found & 0o077 == 0 {
+        return findings.ok(NAME, format!("{shown}: {found:04o}"));
+    }
+    findings.warn(
+        NAME,
+        format!("{shown}: {found:04o}, and whoever can read it can pass for this user"),
+        format!("chmod 0600 {shown}"),
     );
 }
 

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::args::DoctorArgs;
+use super::connection::Connection;
 use super::finding::Findings;
-use super::nats::Connection;
 use crate::op::Op;
 use eitherway::clock;
 use eitherway::operation::{Kind, Operation};

@@ -1,5 +1,6 @@
 //! `rosey doctor`: looks at everything that bot and service need, changes nothing, and says what to do.
 
+mod connection;
 mod database;
 mod files;
 mod finding;

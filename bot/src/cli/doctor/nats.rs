@@ -1,60 +1,19 @@
 //! Whether a NATS server is there, which one, and what it allows.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use async_nats::{Client, ConnectOptions, Event};
-use parking_lot::Mutex;
 use tokio::time;
 
 use super::super::args::DoctorArgs;
 use super::super::secrets;
+use super::connection::{Connection, LIMIT};
 use super::finding::Findings;
 use super::{jetstream, permissions};
-use eitherway::__private::address::{bare, login};
-use eitherway::Namespace;
-
-/// How long connecting, and one answer, may take.
-const LIMIT: Duration = Duration::from_secs(5);
-
-/// When nothing has been refused for this long nothing more is, and how often that is waited for.
-const QUIET: Duration = Duration::from_millis(200);
-const TIMES: usize = 10;
 
 /// The oldest server that is supported.
 const OLDEST: (u16, u16) = (2, 9);
 
-/// A connection, and what the server has said of it.
-pub(super) struct Connection {
-    pub(super) client: Client,
-    pub(super) namespace: Namespace,
-    said: Arc<Mutex<Vec<String>>>,
-}
-
-impl Connection {
-    /// What is answered; none if nothing is in time, or nobody is there.
-    pub(super) async fn ask(&self, subject: String, payload: String) -> Option<Vec<u8>> {
-        let answer = time::timeout(LIMIT, self.client.request(subject, payload.into())).await;
-        answer.ok()?.ok().map(|message| message.payload.to_vec())
-    }
-
-    /// What the server has refused so far, in small letters, once no more of it comes: the client tells of it behind the answers.
-    pub(super) async fn all_refused(&self) -> Vec<String> {
-        let mut known = usize::MAX;
-        for _ in 0..TIMES {
-            let now = self.said.lock().len();
-            if std::mem::replace(&mut known, now) == now {
-                break;
-            }
-            time::sleep(QUIET).await;
-        }
-        self.said.lock().iter().map(|said| said.to_lowercase()).collect()
-    }
-}
-
 pub(super) async fn look(args: &DoctorArgs, findings: &mut Findings) {
     let shown = secrets::redact(&args.nats.nats_url);
-    let connection = match connect(args).await {
+    let connection = match Connection::open(args).await {
         Ok(connection) => connection,
         Err(why) => {
             let advice = "start a server, name it with --nats-url, or look at user, password and certificate; a bot with a \
@@ -84,37 +43,6 @@ pub(super) async fn look(args: &DoctorArgs, findings: &mut Findings) {
     permissions::look(&connection, findings).await;
     jetstream::look(args, &connection, info.jetstream, findings).await;
     let _ = time::timeout(LIMIT, connection.client.drain()).await;
-}
-
-async fn connect(args: &DoctorArgs) -> Result<Connection, String> {
-    let said = Arc::<Mutex<Vec<String>>>::default();
-    let heard = Arc::clone(&said);
-    let mut options =
-        ConnectOptions::new().name("rosey-doctor").connection_timeout(LIMIT).event_callback(move |event| {
-            if let Event::ServerError(error) = event {
-                heard.lock().push(error.to_string());
-            }
-            std::future::ready(())
-        });
-    if let Some(prefix) = &args.nats.nats_inbox_prefix {
-        options = options.custom_inbox_prefix(prefix.clone());
-    }
-    if let Some(file) = &args.nats.nats_credentials {
-        let read = options.credentials_file(file).await;
-        options = read.map_err(|e| format!("the credentials {}: {e}", file.display()))?;
-    }
-    // The client reads user and password of an address, and never sends them.
-    options = match args.nats.nats_url.split(',').find_map(|address| login(address.trim())) {
-        Some((user, Some(password))) => options.user_and_password(user, password),
-        Some((token, None)) => options.token(token),
-        None => options,
-    };
-    let servers: Vec<String> = args.nats.nats_url.split(',').map(|url| bare(url.trim())).collect();
-    let client = match time::timeout(LIMIT * 2, options.connect(servers)).await {
-        Ok(connected) => connected.map_err(|e| secrets::hide(&e.to_string()))?,
-        Err(_) => return Err(format!("no answer within {} s", (LIMIT * 2).as_secs())),
-    };
-    Ok(Connection { client, namespace: args.store.namespace.clone().unwrap_or_default(), said })
 }
 
 fn version(text: &str) -> Option<(u16, u16)> {

@@ -4,8 +4,8 @@
 use async_nats::HeaderMap;
 use tokio::time;
 
+use super::connection::Connection;
 use super::finding::Findings;
-use super::nats::Connection;
 use crate::op::Op;
 use eitherway::operation::{Kind, Operation};
 

@@ -14,7 +14,7 @@ pub(in crate::cli) enum Address {
     Unix(PathBuf),
 }
 
-/// Reads `--listen`. A name would have to be resolved, to addresses that nobody has seen.
+/// Reads `--listen`. A name would have to be resolved, to addresses that the operator has not seen.
 pub(in crate::cli) fn parse(text: &str) -> Result<Address, String> {
     let text = text.trim();
     if let Some(path) = text.strip_prefix("unix:") {

@@ -17,7 +17,7 @@ pub(in crate::cli) struct ListenArgs {
     /// address of this machine, such as 127.0.0.1:7677, or unix:PATH, a socket of mode 0660 [default: off]
     #[arg(long, env = "ROSEY_LISTEN", value_name = "ADDR", value_parser = address::parse)]
     listen: Option<Address>,
-    /// Let --listen name an address that other machines reach. Whoever reaches it reads names of files and servers, counts
+    /// Let --listen name an address that other machines reach. Any client there can read names of files and servers, counts
     /// and failures; only who knows the token of --listen-token-file can change anything
     #[arg(long, env = "ROSEY_LISTEN_PUBLIC", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     listen_public: bool,

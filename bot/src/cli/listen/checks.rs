@@ -3,10 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
-
 use super::super::number::{wait, were};
-use super::snapshot::{Database, Outbox, Paths, Service};
+use super::snapshot::{Check, Database, Outbox, Paths, Service};
 use eitherway::health::{Reason, Serving};
 use eitherway::operation::Kind;
 use eitherway::service::Notice;
@@ -16,21 +14,6 @@ use eitherway::{Via, clock};
 pub(super) const STUCK: Duration = Duration::from_secs(30);
 
 const NOT_BEGUN: &str = "it has not begun yet";
-
-/// One thing that must be so, or that should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Check {
-    pub(super) name: &'static str,
-    pub(super) ok: bool,
-    /// Whether the process is not ready without it. Otherwise another part does its work meanwhile.
-    pub(super) required: bool,
-    /// Since when it is so, or is not.
-    #[serde(serialize_with = "date")]
-    pub(super) since: i64,
-    /// Why it is not so.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) why: Option<String>,
-}
 
 /// The parts that are looked at.
 pub(super) struct Parts<'a> {
@@ -166,9 +149,4 @@ fn no_path(serving: Option<&Serving>) -> Option<String> {
     let reason = |reason: &Reason| format!("{}: {}", reason.via.as_str(), reason.why);
     let reasons: Vec<String> = serving.reasons.iter().map(reason).collect();
     Some(if reasons.is_empty() { "no path is known yet".to_owned() } else { reasons.join("; ") })
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
-fn date<S: Serializer>(at: &i64, to: S) -> Result<S::Ok, S::Error> {
-    clock::rfc3339(*at).serialize(to)
 }

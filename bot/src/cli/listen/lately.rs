@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::super::human;
 use super::board::{Change, Level, words};
-use super::checks::Check;
+use super::snapshot::Check;
 use eitherway::Health;
 
 /// How many changes are kept.

@@ -14,6 +14,7 @@ pub(super) mod board;
 mod checks;
 mod flow;
 mod lately;
+mod made;
 mod page;
 mod recorder;
 mod routes;
@@ -37,7 +38,7 @@ use act::access::{Access, Who};
 pub(super) use address::{Address, parse as parse_address};
 pub(super) use args::ListenArgs;
 use recorder::Recorded;
-use routes::Told;
+use routes::EndpointState;
 use sampler::Sampler;
 use socket::Socket;
 pub(super) use sources::Client;
@@ -83,7 +84,7 @@ impl Endpoints {
         let shown = socket.shown();
         tracing::info!("endpoints at {shown}: /livez, /readyz, /metrics, /status.json, and a page at /");
         if address.is_public() {
-            tracing::warn!("other machines can read the endpoints at {shown}: whoever reaches them may");
+            tracing::warn!("other machines can read the endpoints at {shown}: there is no authentication");
         }
         let sources = Arc::new(Sources::new(command, shutdown.clone()));
         let mut sampler = Sampler::new(Arc::clone(&sources), recorded.clone());
@@ -91,7 +92,7 @@ impl Endpoints {
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
         let done = Done::new(Arc::clone(&sources));
         let page = page::router(now.clone(), access, done);
-        let router = routes::router(Told { now, recorded }, page);
+        let router = routes::router(EndpointState { now, recorded }, page);
         tasks.spawn(sampler.run(told, stop.clone()));
         tasks.spawn(server::serve(socket, router, stop.clone()));
         Ok(Self(Some(Running { sources, stop, tasks })))

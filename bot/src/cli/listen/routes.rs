@@ -33,25 +33,25 @@ const INDEX: &str = "\
 
 /// What the endpoints are made of.
 #[derive(Clone)]
-pub(super) struct Told {
+pub(super) struct EndpointState {
     pub(super) now: watch::Receiver<Arc<Snapshot>>,
     pub(super) recorded: Recorded,
 }
 
-impl Told {
+impl EndpointState {
     fn now(&self) -> Arc<Snapshot> {
         Arc::clone(&self.now.borrow())
     }
 }
 
 /// All of them: these, and those of the page.
-pub(super) fn router(told: Told, page: Router) -> Router {
+pub(super) fn router(state: EndpointState, page: Router) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/status.json", get(status))
-        .with_state(told)
+        .with_state(state)
         .merge(page)
         .fallback(|| async {
             plain(StatusCode::NOT_FOUND, format!("There is no such page. There are:\n{INDEX}"))
@@ -69,8 +69,8 @@ pub(super) fn index() -> Response {
     plain(StatusCode::OK, INDEX.to_owned())
 }
 
-async fn livez(State(told): State<Told>) -> Response {
-    let now = told.now();
+async fn livez(State(state): State<EndpointState>) -> Response {
+    let now = state.now();
     let silent = now.database.as_ref().map(|database| database.writer.silent);
     let why = hangs(now.looked.elapsed(), silent);
     let code = if why.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -90,8 +90,8 @@ fn hangs(ago: Duration, silent: Option<Duration>) -> Option<String> {
     Some(format!("the writer of its database has done nothing for {} s", silent.as_secs()))
 }
 
-async fn readyz(State(told): State<Told>) -> Response {
-    let now = told.now();
+async fn readyz(State(state): State<EndpointState>) -> Response {
+    let now = state.now();
     let code = if now.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let notice = |(namespace, notice): (&str, &eitherway::service::Notice)| {
         let mut shown = json!({"since": clock::rfc3339(notice.since), "why": notice.sentence});
@@ -111,13 +111,13 @@ async fn readyz(State(told): State<Told>) -> Response {
     json_of(code, &body)
 }
 
-async fn metrics(State(told): State<Told>) -> Response {
-    let text = text::of(&Samples::of(&told.now())) + &told.recorded.render();
+async fn metrics(State(state): State<EndpointState>) -> Response {
+    let text = text::of(&Samples::of(&state.now())) + &state.recorded.render();
     answer(StatusCode::OK, text::CONTENT_TYPE, text)
 }
 
-async fn status(State(told): State<Told>) -> Response {
-    json_of(StatusCode::OK, &json!(&*told.now()))
+async fn status(State(state): State<EndpointState>) -> Response {
+    json_of(StatusCode::OK, &json!(&*state.now()))
 }
 
 /// Without passwords, which an error of a server may repeat, and without characters that command a terminal.

@@ -10,10 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::board::{Board, Made};
+use super::board::Board;
 use super::checks::{Memory, Parts};
 use super::flow::{Flow, Totals};
 use super::lately::Lately;
+use super::made::Made;
 use super::recorder::Recorded;
 use super::snapshot::{Seldom, Snapshot};
 use super::sources::{Sources, shown};

@@ -1,4 +1,4 @@
-//! Answers over HTTP/1.1, one request a connection, within limits: whoever connects can hold up neither this process nor, for
+//! Answers over HTTP/1.1, one request a connection, within limits: a client can hold up neither this process nor, for
 //! long, the next one who does.
 
 use std::sync::Arc;

@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::board::Board;
-use super::checks::Check;
-use eitherway::Health;
 use eitherway::outbox::Counts;
 use eitherway::service::{Notice, OperationCounts, ServiceStatus};
 use eitherway::sql::{LetterGroup, WriterStatus};
+use eitherway::{Health, clock};
 
 /// All that is told.
 #[derive(Clone, Debug, Serialize)]
@@ -21,7 +20,7 @@ pub(super) struct Snapshot {
     pub(super) started: i64,
     /// When this was found out.
     pub(super) at: i64,
-    /// The same by a clock that nobody sets.
+    /// The same by the monotonic clock.
     #[serde(skip)]
     pub(super) looked: Instant,
     pub(super) ready: bool,
@@ -38,6 +37,21 @@ pub(super) struct Snapshot {
     pub(super) bot: Option<Bot>,
     /// The same in words, for people.
     pub(super) board: Board,
+}
+
+/// One thing that must be so, or that should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) ok: bool,
+    /// Whether the process is not ready without it. Otherwise another part does its work meanwhile.
+    pub(super) required: bool,
+    /// Since when it is so, or is not.
+    #[serde(serialize_with = "date")]
+    pub(super) since: i64,
+    /// Why it is not so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) why: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -88,7 +102,7 @@ pub(super) struct Nats {
     pub(super) connected: bool,
     /// Requests that wait for an answer.
     pub(super) waiting: usize,
-    /// Answers that nobody waited for any more, and such as were for another client.
+    /// Answers whose caller had gone, and answers for another client.
     pub(super) late: u64,
     pub(super) foreign: u64,
     pub(super) overruns: u64,
@@ -125,4 +139,9 @@ impl Snapshot {
         let services = self.service.iter().flat_map(|service| &service.services);
         services.flat_map(|service| service.notices.iter().map(|notice| (service.namespace.as_str(), notice)))
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn date<S: Serializer>(at: &i64, to: S) -> Result<S::Ok, S::Error> {
+    clock::rfc3339(*at).serialize(to)
 }

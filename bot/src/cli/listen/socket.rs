@@ -84,7 +84,7 @@ fn unix(path: &Path) -> Result<Socket, String> {
         }
         _ => {}
     }
-    // Bound beside it and moved there with its mode: nobody connects to it before.
+    // Bound beside it and moved there with its mode: no client can connect before.
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);

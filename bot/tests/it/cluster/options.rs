@@ -66,7 +66,7 @@ async fn of_several_addresses_one_that_answers_is_enough_and_the_others_of_its_c
         tokio::time::timeout(LIMIT, nats.recognised()).await.expect("the service is recognised");
     }
     cluster.server(0).kill();
-    // The free one may be connected elsewhere before anybody looks: that it is served tells.
+    // The free one may be connected elsewhere before the test looks: that it is served tells.
     let client = eitherway::Db::new(free.clone());
     wait_until("it is served over another server", || async { client.user_count(3, 5).await.is_ok() }).await;
     wait_until("the loss is known", || async { !bound.status().borrow().connected }).await;

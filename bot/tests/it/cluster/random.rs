@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::alone;
 use super::world::{BOTS, SERVICES, STREAM, World};
 use crate::schedules::tally::Tally;
-use crate::schedules::world::Story;
+use crate::schedules::world::FaultLog;
 use crate::schedules::{play_all, takes_bundles};
 use crate::support::*;
 
@@ -152,11 +152,11 @@ impl Killed {
 }
 
 /// Starts services and bots again that have refused to start, as a supervisor does.
-fn supervise(world: &mut World, killed: &Killed, story: &Story) {
+fn supervise(world: &mut World, killed: &Killed, fault_log: &FaultLog) {
     let check = |name: &str, n: usize, status: ExitStatus, said: &str| {
         let refused = status.code() == NO_DATABASE && !said.contains("serving");
         assert!(refused, "{name} {n} has ended ({status}):\n{said}");
-        story.say(format_args!("{name} {n} is started again; it had said:\n{said}"));
+        fault_log.say(format_args!("{name} {n} is started again; it had said:\n{said}"));
     };
     for (n, service) in world.services.iter_mut().enumerate().filter(|(n, _)| !killed.services[*n]) {
         if let Some(status) = service.ended() {
@@ -172,21 +172,21 @@ fn supervise(world: &mut World, killed: &Killed, story: &Story) {
     }
 }
 
-async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
+async fn play(seed: u64, length: Duration, fault_log: FaultLog, tally: Tally) {
     let _alone = alone().await;
     let mut dice = Dice::new(seed);
     let plan = draw(&mut dice, length);
-    plan.spells().iter().for_each(|spell| story.say(format_args!("planned: {spell}")));
+    plan.spells().iter().for_each(|spell| fault_log.say(format_args!("planned: {spell}")));
     tally.drawn(plan.spells().iter().map(|spell| spell.fault.name()));
     let mut world = World::new(true, takes_bundles(seed)).await;
     world.load(&mut dice).await;
     let mut killed = Killed::default();
     plan.play(async |turn| {
-        supervise(&mut world, &killed, &story);
+        supervise(&mut world, &killed, &fault_log);
         match turn {
             Transition::Begins(fault) => {
                 if let Fault::ServiceKilled(n) = fault {
-                    story.say(format_args!("service {n} had said:\n{}", world.services[n].log()));
+                    fault_log.say(format_args!("service {n} had said:\n{}", world.services[n].log()));
                 }
                 killed.now(fault, true);
                 if fault.begin(&mut world).await {
@@ -201,7 +201,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     })
     .await;
     wait_until("services and bots serve", || {
-        supervise(&mut world, &killed, &story);
+        supervise(&mut world, &killed, &fault_log);
         let logs = world.services.iter().map(|service| service.log());
         let all = logs.chain(world.bots.iter().map(BotProcess::log)).all(|said| said.contains("serving"));
         async move { all }
@@ -211,7 +211,7 @@ async fn play(seed: u64, length: Duration, story: Story, tally: Tally) {
     assert!(takes_bundles(seed) || sent == 0, "{sent} bundles");
     let outcome = world.finish().await;
     for (n, said) in outcome.said.iter().enumerate() {
-        story.say(format_args!("service {n} had said:\n{said}"));
+        fault_log.say(format_args!("service {n} had said:\n{said}"));
     }
     eprintln!("seed {seed} · {sent} bundles");
     outcome.assert_exactly_once();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::{Connection, PgConnection};
 
 use crate::schedules::load::Load;
-use crate::schedules::verdict::{Found, Verdict};
+use crate::schedules::verdict::{Contents, Verdict};
 use crate::support::program::{outcome, rosey};
 use crate::support::*;
 
@@ -129,7 +129,7 @@ impl World {
         for service in std::mem::take(&mut self.services) {
             said.push(service.terminate_and_log().await);
         }
-        let found = Found::read_postgres(&self.database).await;
+        let found = Contents::read_postgres(&self.database).await;
         let mut bots = [0; 4];
         for (mark, times) in fed.iter().flat_map(|(name, fed)| fed.marks(name)) {
             let there = found.times(&mark);

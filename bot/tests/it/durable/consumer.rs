@@ -51,7 +51,7 @@ async fn what_cannot_be_acknowledged_is_delivered_again_and_has_no_second_effect
     })
     .await;
     assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 50);
-    assert_eq!((file.applied().await, file.buried().await), (50, 1));
+    assert_eq!((file.applied().await, file.dead_letters().await), (50, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

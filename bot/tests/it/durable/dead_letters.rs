@@ -116,7 +116,7 @@ async fn dead_letters_are_shown_offered_again_without_doubling_and_dropped() {
     );
     // It is still ahead, and the other one still garbage.
     assert_eq!(dead(&w.file, &["retry", "--all"]).0, Some(3));
-    assert_eq!(w.file.buried().await, 2);
+    assert_eq!(w.file.dead_letters().await, 2);
     // Time passes.
     let mut connection = w.file.connect().await;
     let earlier = "UPDATE dead_letters SET headers = json_remove(headers, '$.\"Eitherway-Occurred-At\"')";
@@ -134,7 +134,7 @@ async fn dead_letters_are_shown_offered_again_without_doubling_and_dropped() {
         ["from tomorrow"],
         "twice here, once there"
     );
-    assert_eq!(w.file.buried().await, 1);
+    assert_eq!(w.file.dead_letters().await, 1);
     assert_eq!(dead(&w.file, &["drop", garbage]).0, Some(0));
     assert_eq!(
         (dead(&w.file, &["drop", garbage]).0, dead(&w.file, &["show", garbage]).0),
@@ -181,7 +181,7 @@ async fn what_was_refused_in_a_bundle_is_offered_again_as_if_it_had_come_alone()
     );
     // Two are still ahead, and the third one is still unknown.
     let (code, text) = dead(&w.file, &["retry", "--all"]);
-    assert_eq!((code, w.file.buried().await), (Some(3), 3), "{text}");
+    assert_eq!((code, w.file.dead_letters().await), (Some(3), 3), "{text}");
     // Time passes.
     let mut connection = w.file.connect().await;
     for sql in [
@@ -194,7 +194,7 @@ async fn what_was_refused_in_a_bundle_is_offered_again_as_if_it_had_come_alone()
         sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
     }
     let (code, text) = dead(&w.file, &["retry", "--all"]);
-    assert_eq!((code, w.file.buried().await), (Some(0), 0), "{text}");
+    assert_eq!((code, w.file.dead_letters().await), (Some(0), 0), "{text}");
     let said = "SELECT op_id || ' ' || message FROM recent_chat ORDER BY 1";
     assert_eq!(
         w.file.texts(said).await,

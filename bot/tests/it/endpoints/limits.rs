@@ -126,7 +126,7 @@ async fn a_process_that_is_frozen_and_thawed_is_alive_again() {
     let (_server, _file, process, endpoints) = endpoints().await;
     process.freeze();
     let asked = tokio::time::timeout(Duration::from_millis(500), endpoints.get("/livez")).await;
-    assert!(asked.is_err(), "nobody answers for one that is frozen");
+    assert!(asked.is_err(), "a frozen process does not answer");
     process.thaw();
     endpoints.are_ready().await;
 }

@@ -126,7 +126,7 @@ async fn the_page_of_metrics_says_what_a_process_tells_and_nothing_else() {
         .map(|row: &Row| &row.name)
         .filter(|name| !told.contains(name) && !may_lack.contains(&name.as_str()))
         .collect();
-    assert!(lacking.is_empty(), "these stand in docs/metrics.md, and nobody tells them: {lacking:?}");
+    assert!(lacking.is_empty(), "docs/metrics.md has these, and no process exports them: {lacking:?}");
 }
 
 #[tokio::test]

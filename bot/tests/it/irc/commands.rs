@@ -20,7 +20,8 @@ async fn what_the_channel_asks_is_answered_from_the_database_and_a_message_waits
     wait_until("the line is written", || async { !world.file.texts(LINES).await.is_empty() }).await;
     carl.quit().await;
     observer.hears(":carl!~carl@127.0.0.1 QUIT").await;
-    wait_until("he has left", || async { world.moves().await.get("carl").is_some_and(|m| m == "+-") }).await;
+    wait_until("carl has left", || async { world.moves().await.get("carl").is_some_and(|m| m == "+-") })
+        .await;
 
     ann.tell("!seen CARL").await;
     said(&world, &observer, "ann: carl was here").await;
@@ -65,7 +66,7 @@ async fn two_bots_in_one_room_answer_once_where_the_network_has_ids() {
         ann.tell(asked).await;
     }
     said(&world, &observer, "ann: I have never seen nobody").await;
-    // When both have told of somebody who comes after the lines, both have read the lines.
+    // When both have reported a user who joins after the lines, both have read the lines.
     let marker = Person::join(world.irc.port(), "marker").await;
     let told = || async { world.moves().await.get("marker").is_some_and(|moves| moves == "++") };
     wait_until("both bots have seen the marker", told).await;

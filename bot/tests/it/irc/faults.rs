@@ -24,7 +24,7 @@ async fn a_server_that_is_killed_is_entered_again_and_nothing_is_counted_twice()
     ann.tell("after the fault").await;
     let expected = [&first.lines[..], &["ann: after the fault".to_owned()]].concat();
     wait_until("the line is written", || async { world.file.texts(LINES).await == expected }).await;
-    // Who is not there any more has left when the server was lost. Who is has stayed, or come again if the bot was there before him.
+    // Who is not there any more has left when the server was lost. Who is has stayed, or come again if the bot was there before.
     let told = || async {
         let moves = world.moves().await;
         let is_here = |name: &str| moves.get(name).is_some_and(|moves| matches!(moves.as_str(), "+" | "+-+"));

@@ -20,14 +20,14 @@ async fn those_whom_a_netsplit_takes_stay_if_they_come_back_and_nobody_else_does
     drop(far);
     observer.tell("alone").await;
     wait_until("the line is written", || async { world.sorted_lines().await.len() == 2 }).await;
-    assert_eq!(world.moves().await, before, "nobody has left while he may come back");
+    assert_eq!(world.moves().await, before, "no user has left who may come back");
 
     leaf.restart().await;
     let mut back = Vec::new();
     for n in 0..3 {
         back.push(Person::join(leaf.port(), &format!("far{n}")).await);
     }
-    // One comes back by the other server: he is another connection, but the same man.
+    // One comes back by the other server: another connection, but the same user.
     back.push(Person::join(world.irc.port(), "far3").await);
     observer.hears_times(":far", 1 + 6 + 6 + 4).await;
     for person in &mut back {

@@ -163,7 +163,7 @@ async fn an_outbox_has_one_holder_and_a_second_process_is_told_which_file() {
     let kept = OutboxFile::new();
     let first = kept.open().await;
     let error = OutboxService::<rosey::op::Op>::open(&kept.options()).await.unwrap_err();
-    assert!(matches!(error, OutboxError::Held { .. }), "{error}");
+    assert!(matches!(error, OutboxError::Locked { .. }), "{error}");
     assert!(error.to_string().contains(&kept.path().display().to_string()), "{error}");
     Db::new(first.clone()).send(event(0)).await.unwrap();
     // Listing needs no lock.

@@ -34,7 +34,7 @@ async fn a_thousand_mebibytes_of_garbage_without_a_stream_leave_memory_bounded_a
         assert_eq!(answer.refusal(), None, "{answer:?}");
     }
     assert_eq!(good(&file).await, 20);
-    wait_until("all the garbage is taken", || async { file.buried().await == 1_000 }).await;
+    wait_until("all the garbage is taken", || async { file.dead_letters().await == 1_000 }).await;
     assert_bounded(&service);
     let size = std::fs::metadata(file.path()).unwrap().len();
     assert!(size < 64 << 20, "{size} bytes of file");
@@ -65,7 +65,7 @@ async fn a_thousand_mebibytes_of_garbage_in_an_older_stream_leave_memory_bounded
     }
     service.restart().await;
     wait_until("the good ones are applied", || async { good(&file).await == 10 }).await;
-    wait_until("all the garbage is taken", || async { file.buried().await == 1_000 }).await;
+    wait_until("all the garbage is taken", || async { file.dead_letters().await == 1_000 }).await;
     assert_bounded(&service);
     assert_eq!(config().await.max_message_size, 512 << 10, "and put right");
 }
@@ -90,7 +90,7 @@ async fn a_message_larger_than_what_is_asked_for_at_once_comes_all_the_same() {
     }
     peer.flush();
     service.restart().await;
-    wait_until("all are taken", || async { (good(&file).await, file.buried().await) == (3, 3) }).await;
+    wait_until("all are taken", || async { (good(&file).await, file.dead_letters().await) == (3, 3) }).await;
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn the_oldest_garbage_is_summed_up_and_what_could_be_applied_yet_is_kept()
     let late = r#"{"username":"good-later","timestamp":32503680000}"#;
     peer.publish(SUBJECT, b"", late.as_bytes());
     peer.flush();
-    wait_until("it is kept", || async { file.buried().await == 1 }).await;
+    wait_until("it is kept", || async { file.dead_letters().await == 1 }).await;
     let kept = file.texts("SELECT code FROM dead_letters").await;
     assert_eq!(kept, ["clock"]);
     // 100 MiB, each small enough to be kept whole.

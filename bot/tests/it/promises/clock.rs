@@ -58,7 +58,7 @@ mod future_times {
             assert_eq!(codes, [Some(0), Some(3)], "{tolerance:?} {mode} {path:?}");
         }
         w.emptied_if(mode).await;
-        assert_eq!(w.file.buried().await, 0, "it was refused before it was sent");
+        assert_eq!(w.file.dead_letters().await, 0, "it was refused before it was sent");
         (w, service)
     }
 

@@ -11,7 +11,7 @@ use crate::support::*;
 const SECRET: &str = "hunter2";
 
 /// Every command, with what it needs to be understood.
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 17] = [
     &["up", "--chat", "jsonl:-"],
     &["serve"],
     &["bot", "--chat", "jsonl:-"],
@@ -23,6 +23,7 @@ const COMMANDS: [&[&str]; 16] = [
     &["leaderboard"],
     &["quote"],
     &["inbox", "alice"],
+    &["forget", "alice"],
     &["outbox"],
     &["verify"],
     &["dead"],
@@ -189,7 +190,7 @@ fn config_refuses_what_the_command_would_refuse_and_names_every_place() {
 
     // Whatever `config` takes, the command takes; and the other way round.
     for (words, says) in [
-        (&["serve", "--keep", "lines=5d"][..], "is not one of chat, history, kv, ledger, sent"),
+        (&["serve", "--keep", "lines=5d"][..], "is not one of chat, forgotten, history, kv, ledger, sent"),
         (&["serve", "--keep", "ledger=1d"], "at least 8d"),
         (&["serve", "--reply-prefix", "rosey.db"], "rosey.db lies there"),
         (&["serve", "--nats-inbox-prefix", "a b"], "expected a subject"),

@@ -36,7 +36,7 @@ async fn a_line_read_again_has_no_second_effect_whatever_its_time_is() {
         bot(&file, "jsonl:-", &[], &message(id, "")).await;
     }
     assert_eq!(file.texts(LINES).await.len(), 1 + 3);
-    assert_eq!(file.buried().await, 0);
+    assert_eq!(file.dead_letters().await, 0);
     file.assert_clean().await;
 }
 

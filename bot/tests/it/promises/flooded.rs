@@ -47,10 +47,10 @@ async fn headers_by_the_thousand_make_no_difference_to_a_good_event_and_are_kept
             stranger.publish(SUBJECT, &large, b"garbage");
             stranger.flush();
             // A stream drops what comes faster than its disk takes it; without one, what is faster than the writer.
-            let seen = || async { good(&w.file).await > n && w.file.buried().await > n };
+            let seen = || async { good(&w.file).await > n && w.file.dead_letters().await > n };
             wait_until("both are taken", seen).await;
         }
-        assert_eq!((good(&w.file).await, w.file.buried().await), (EACH, EACH), "{mode}");
+        assert_eq!((good(&w.file).await, w.file.dead_letters().await), (EACH, EACH), "{mode}");
         let kept = "SELECT count(*) FROM dead_letters, json_each(headers) WHERE dead_letters.id = 1";
         assert!(w.file.number(kept).await >= 5_000, "all of them: no message of that size is cut");
         assert_eq!(peer.request("rosey.db.query.channel_stats", "{}").await.refusal(), None);
@@ -77,7 +77,7 @@ async fn of_headers_by_the_ten_thousand_a_summary_is_kept_and_memory_is_bounded(
         assert_eq!(said.refusal(), None, "{said:?}");
     }
     assert_eq!(good(&file).await, 10);
-    wait_until("each is kept", || async { file.buried().await == 10 * EACH }).await;
+    wait_until("each is kept", || async { file.dead_letters().await == 10 * EACH }).await;
     let kept = "SELECT coalesce(max(n), 0) FROM
         (SELECT count(*) AS n FROM dead_letters, json_each(headers) GROUP BY dead_letters.id)";
     assert!(file.number(kept).await <= 32, "a few of them tell what it was");
@@ -106,7 +106,7 @@ async fn small_events_that_wait_keep_nothing_of_what_came_beside_them_in_memory(
     }
     assert_bounded(&service);
     held.release().await;
-    let done = || async { (good(&file).await, file.buried().await) == (EACH, EACH) };
+    let done = || async { (good(&file).await, file.dead_letters().await) == (EACH, EACH) };
     wait_until("all are applied, and the others kept", done).await;
     assert_bounded(&service);
     assert_eq!(service.terminate().await, Some(0));
@@ -177,7 +177,7 @@ async fn a_flood_into_the_services_own_inboxes_is_bounded_and_the_service_goes_o
         wait_until("all are applied", || async { good(&w.file).await == 20 }).await;
         let early = w.file.number("SELECT count(*) FROM user_stats_now WHERE username LIKE 'early%'").await;
         assert_eq!(early, if mode == "on" { 1_800 } else { 0 });
-        assert_eq!(w.file.buried().await, 0, "{mode}: what comes to an inbox is no event");
+        assert_eq!(w.file.dead_letters().await, 0, "{mode}: what comes to an inbox is no event");
         // Of the 800 MiB that came, the client library holds what its reader had no processor for; it counts messages only.
         assert_below(2 * MOST_MEMORY, &service);
         let log = service.terminate_and_log().await;

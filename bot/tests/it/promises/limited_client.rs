@@ -198,7 +198,7 @@ async fn why_there_is_no_connection_is_said_by_client_and_service() {
         (full.url(), "refuses this client (it says: maximum connections exceeded)"),
         (old.url(), "refuses this client (it says: no responders requires headers support)"),
         (narrow.url(), "refuses this client (it says: maximum control line exceeded)"),
-        (untrusted.url(), "by an authority that this machine trusts"),
+        (untrusted.url(), "no encrypted connection to the NATS server (TLS: the server's certificate"),
     ] {
         for said in said(&url).await {
             assert!(said.contains(expected), "{url}: {said}");

@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 use serde_json::json;
 
-use crate::support::program::{Ran, Running, dir_of, finished, json_lines, rosey, write};
+use crate::support::program::{Ran, dir_of, finished, json_lines, rosey, write};
 use crate::support::*;
 
 /// Whether a text holds a character that a terminal may obey, or that is not to be seen.
@@ -21,10 +21,7 @@ const STRANGER: &str = "a\u{9b}31m\u{202e}b\u{2066}\u{2069}\u{200f}\u{61c}\u{202
 async fn what_strangers_wrote_commands_no_terminal_in_any_command() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let dir = dir_of(&file);
-    let mut serve = rosey(&dir);
-    serve.args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()]);
-    let serve = Running::start(&mut serve);
-    serve.says("serving").await;
+    let serve = ServeProcess::start(&server, &file).await;
     let peer = Peer::connect(&server).await;
     let line = json!({"username": STRANGER, "message": format!("{STRANGER}\u{1b}]0;x\u{7}")}).to_string();
     assert_eq!(peer.request("rosey.db.user.joined", line.clone()).await.refusal(), None);
@@ -34,7 +31,7 @@ async fn what_strangers_wrote_commands_no_terminal_in_any_command() {
     headers.insert("X-Stranger", STRANGER);
     let garbage = format!("{{\"username\": 1, \"{STRANGER}\": \u{1b}[2J");
     assert!(peer.request_with("rosey.db.user.joined", headers, garbage).await.refusal().is_some());
-    wait_until("dead letters", || async { file.buried().await >= 1 }).await;
+    wait_until("dead letters", || async { file.dead_letters().await >= 1 }).await;
 
     let url = file.url();
     let db = ["--no-nats", "--database-url", &url];
@@ -67,8 +64,7 @@ async fn what_strangers_wrote_commands_no_terminal_in_any_command() {
     // JSON means what was written.
     let ran = finished(rosey(&dir).args(["recent", "--json"]).args(db)).await;
     assert_eq!(json_lines(&ran.out)[0][0]["username"], STRANGER, "{}", ran.out);
-    serve.signal("-TERM");
-    let (_, _, err) = serve.ends().await;
+    let err = serve.terminate_and_log().await;
     assert!(err.contains("refused"), "{err}");
     assert_eq!(hidden(&err), None, "{}", err.escape_debug());
 }
@@ -112,15 +108,12 @@ fn what_a_command_line_says_commands_no_terminal_in_errors_and_help() {
 async fn times_say_that_they_are_utc() {
     let (server, file) = (NatsServer::start().await, DbFile::new());
     let dir = dir_of(&file);
-    let mut serve = rosey(&dir);
-    serve.args(["serve", "--nats-url", &server.url(), "--database-url", &file.url()]);
-    let serve = Running::start(&mut serve);
-    serve.says("serving").await;
+    let serve = ServeProcess::start(&server, &file).await;
     let peer = Peer::connect(&server).await;
     peer.request("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
     peer.request("rosey.db.message.log", r#"{"username":"alice","message":"hi"}"#).await;
     peer.request("rosey.db.user.joined", "garbage").await;
-    wait_until("a dead letter", || async { file.buried().await == 1 }).await;
+    wait_until("a dead letter", || async { file.dead_letters().await == 1 }).await;
     let url = file.url();
     let db = ["--no-nats", "--database-url", &url];
     let mut shown = Vec::new();
@@ -142,8 +135,7 @@ async fn times_say_that_they_are_utc() {
         }
     }
     assert!(shown.iter().filter(|ran| ran.out.contains(" UTC")).count() >= 4);
-    serve.signal("-TERM");
-    let (_, _, err) = serve.ends().await;
+    let err = serve.terminate_and_log().await;
     assert!(err.lines().next().unwrap().split_whitespace().next().unwrap().ends_with('Z'), "{err}");
 }
 
@@ -156,7 +148,7 @@ async fn nothing_is_removed_permanently_without_a_yes_and_it_is_said_how_much_it
     for _ in 0..3 {
         peer.request("rosey.db.user.joined", "garbage").await;
     }
-    wait_until("dead letters", || async { file.buried().await == 3 }).await;
+    wait_until("dead letters", || async { file.dead_letters().await == 3 }).await;
     assert_eq!(service.terminate().await, Some(0));
     let dead = |words: &[&str]| Ran::of(rosey(&dir).args(["dead", "--database-url", &url]).args(words));
     for words in [&["drop", "--all"][..], &["drop", "--all", "--json"]] {
@@ -164,12 +156,12 @@ async fn nothing_is_removed_permanently_without_a_yes_and_it_is_said_how_much_it
         assert_eq!(ran.code, Some(2), "{}", ran.all());
         assert!(ran.err.contains("3 dead letters") && ran.err.contains("--yes"), "{}", ran.err);
     }
-    assert_eq!(file.buried().await, 3);
+    assert_eq!(file.dead_letters().await, 3);
     // One that is named was looked at.
     assert_eq!(dead(&["drop", "1"]).code, Some(0));
     let ran = dead(&["drop", "--all", "--yes"]);
     assert!(ran.code == Some(0) && ran.out.ends_with("2 dead letters dropped\n"), "{}", ran.all());
-    assert_eq!(file.buried().await, 0);
+    assert_eq!(file.dead_letters().await, 0);
     let ran = dead(&["drop", "--all", "--json"]);
     assert_eq!((ran.code, json_lines(&ran.out)), (Some(0), vec![json!({"dropped": 0})]), "{}", ran.all());
 

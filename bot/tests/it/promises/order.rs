@@ -109,7 +109,7 @@ async fn all_in_order(w: &Durable, burst: &Burst) {
     wait_until("all are applied", || async { w.file.applied().await == burst.count }).await;
     assert_in_order(&w.file).await;
     assert_eq!(lines(&Peer::connect(&w.server).await).await, (0..LINES).collect::<Vec<_>>());
-    assert_eq!(w.file.buried().await, 0);
+    assert_eq!(w.file.dead_letters().await, 0);
 }
 
 #[tokio::test]

@@ -130,7 +130,7 @@ async fn what_the_only_instance_took_before_it_was_killed_did_not_go_elsewhere()
     let is_named = || async { named(&w.peer).await.is_some() };
     assert!(!holds_within(QUIET, is_named).await, "while it hangs: {}", w.service.log());
     w.file.execute("DROP INDEX held").await;
-    wait_until("it is a dead letter", || async { w.file.buried().await == 2 }).await;
+    wait_until("it is a dead letter", || async { w.file.dead_letters().await == 2 }).await;
     assert!(!holds_within(QUIET, is_named).await, "when it does not: {}", w.service.log());
     assert!(!w.service.log().contains(NAMED), "{}", w.service.log());
     assert_eq!(w.users().await, 50);

@@ -83,7 +83,7 @@ async fn what_cannot_be_read_in_the_stream_is_a_dead_letter_with_its_bytes_and_t
     peer.flush();
     let all = UNREADABLE.len();
     wait_until("all good ones are applied, and all others dead letters", || async {
-        (users(&file, "good").await, file.buried().await) == (all as i64 + 1, all as u64)
+        (users(&file, "good").await, file.dead_letters().await) == (all as i64 + 1, all as u64)
     })
     .await;
     let (_, shown) = dead(&["list", "--json"], &file);
@@ -119,7 +119,11 @@ async fn what_cannot_be_read_in_the_stream_is_a_dead_letter_with_its_bytes_and_t
     assert!(!log.contains("panicked"), "{log}");
     // Offered again, what the body says is done, once.
     let (code, text) = dead(&["retry", "--all"], &file);
-    assert_eq!((code, file.buried().await, users(&file, "bad").await), (Some(0), 0, all as i64), "{text}");
+    assert_eq!(
+        (code, file.dead_letters().await, users(&file, "bad").await),
+        (Some(0), 0, all as i64),
+        "{text}"
+    );
     assert_eq!(service.terminate().await, Some(0));
 }
 
@@ -139,7 +143,7 @@ async fn two_thousand_that_cannot_be_read_do_not_hold_up_good_events() {
     peer.flush();
     service.restart().await;
     wait_until("all good ones are applied, and all others dead letters", || async {
-        (users(&file, "good").await, file.buried().await) == (200, 2_000)
+        (users(&file, "good").await, file.dead_letters().await) == (200, 2_000)
     })
     .await;
     peer.publish(SUBJECT, b"", &joined("good-after"));
@@ -173,7 +177,7 @@ async fn good_events_are_applied_while_others_that_cannot_be_read_keep_coming() 
     }
     end.send(()).unwrap();
     let sent = poisoning.join().unwrap();
-    wait_until("all others are dead letters", || async { file.buried().await == sent as u64 }).await;
+    wait_until("all others are dead letters", || async { file.dead_letters().await == sent as u64 }).await;
 }
 
 #[tokio::test]
@@ -192,7 +196,7 @@ async fn two_services_keep_each_message_that_cannot_be_read_once() {
         context.get_stream("ROSEY").await.unwrap().cached_info().state.messages == 0
     })
     .await;
-    assert_eq!((users(&file, "good").await, file.buried().await), (100, 100));
+    assert_eq!((users(&file, "good").await, file.dead_letters().await), (100, 100));
 }
 
 #[tokio::test]
@@ -216,7 +220,7 @@ async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
     peer.publish(SUBJECT, b"", &joined("good0"));
     peer.publish(SUBJECT, UNREADABLE[0], &joined("bad"));
     peer.flush();
-    wait_until("it is a dead letter", || async { file.buried().await == 1 }).await;
+    wait_until("it is a dead letter", || async { file.dead_letters().await == 1 }).await;
     service.restart().await;
     // What is asked in the moment in which the connection ends is lost.
     let client = Peer::connect(&server).await.client;
@@ -241,7 +245,7 @@ async fn a_dead_letter_that_stays_in_the_stream_is_kept_and_counted_once() {
     peer.publish(SUBJECT, b"", &joined("good1"));
     peer.flush();
     wait_until("the rest goes on", || async { users(&file, "good").await == 2 }).await;
-    assert_eq!(file.buried().await, 1);
+    assert_eq!(file.dead_letters().await, 1);
     assert!(!service.log().contains("older copy"), "{}", service.log());
 }
 
@@ -261,7 +265,7 @@ async fn a_header_that_is_odd_and_can_be_read_makes_no_difference() {
         peer.publish(SUBJECT, many.as_bytes(), &joined("good-many"));
         peer.publish(SUBJECT, many.as_bytes(), b"\xff\x00");
         wait_until("all of them are applied", || async {
-            (users(&file, "good").await, file.buried().await) == (ODD.len() as i64 + 2, 1)
+            (users(&file, "good").await, file.dead_letters().await) == (ODD.len() as i64 + 2, 1)
         })
         .await;
         let (_, shown) = dead(&["list", "--json"], &file);

@@ -2,11 +2,9 @@
 //! what an answer cannot carry is left out, and said.
 
 mod lists;
+mod subscription;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,36 +14,6 @@ use serde_json::{Value, json};
 
 use crate::support::program::rosey;
 use crate::support::*;
-
-/// The wire as bytes: what no client library would send.
-struct Raw(TcpStream);
-
-impl Raw {
-    fn connect(server: &impl Url) -> Self {
-        let url = server.url();
-        let mut stream = TcpStream::connect(url.trim_start_matches("nats://")).unwrap();
-        stream.set_read_timeout(Some(LIMIT)).unwrap();
-        stream.write_all(b"CONNECT {\"verbose\":false,\"headers\":true}\r\n").unwrap();
-        Self(stream)
-    }
-
-    fn publish(&mut self, subject: &str, reply: &str, payload: &str) {
-        let line = format!("PUB {subject} {reply} {}\r\n{payload}\r\n", payload.len());
-        self.0.write_all(line.as_bytes()).unwrap();
-    }
-
-    /// Waits until the server has read it all.
-    fn flush(&mut self) {
-        self.0.write_all(b"PING\r\n").unwrap();
-        let mut seen = String::new();
-        while !seen.contains("PONG") {
-            let mut some = [0; 4096];
-            let n = self.0.read(&mut some).unwrap();
-            assert!(n > 0, "the server closed: {seen}");
-            seen.push_str(&String::from_utf8_lossy(&some[..n]));
-        }
-    }
-}
 
 /// A good message for each subject, and whether it changes something.
 const OPERATIONS: [(&str, &str, bool); 28] = [
@@ -114,17 +82,17 @@ async fn a_peer_that_wants_an_answer_where_no_inbox_is_gets_none_and_nothing_is_
     let service = ServeProcess::start_with(&server, &file, &["--jetstream", "off"]).await;
     let peer = Peer::connect(&server).await;
     let mut everything = peer.listen(">").await;
-    let mut raw = Raw::connect(&server);
+    let mut raw = BytesPeer::connect(&server);
     let own =
         ["rosey.db.ping", "rosey.db.who", "rosey.db.applied", "rosey.db.no.such.thing", "rosey.db.kv.take"];
     let questions = ["$SRV.PING", "$SRV.INFO", "$SRV.STATS", "$SRV.PING.rosey-db", "$SRV.STATS.rosey-db"];
     let mut expected = 0;
     for reply in NO_INBOXES {
         for (subject, payload, _) in OPERATIONS {
-            raw.publish(&format!("rosey.db.{subject}"), reply, payload);
+            raw.publish_with_reply(&format!("rosey.db.{subject}"), reply.as_bytes(), b"", payload.as_bytes());
         }
         for subject in own.iter().chain(&questions) {
-            raw.publish(subject, reply, "");
+            raw.publish_with_reply(subject, reply.as_bytes(), b"", b"");
         }
         expected += OPERATIONS.len() + own.len() + questions.len();
     }
@@ -140,7 +108,7 @@ async fn a_peer_that_wants_an_answer_where_no_inbox_is_gets_none_and_nothing_is_
     // What was to change something is kept with the reason.
     let writes = OPERATIONS.iter().filter(|(_, _, writes)| *writes).count();
     let kept = u64::try_from(writes * NO_INBOXES.len()).unwrap();
-    wait_until("they are kept", || async { file.buried().await == kept }).await;
+    wait_until("they are kept", || async { file.dead_letters().await == kept }).await;
     let reasons = file.texts("SELECT DISTINCT code FROM dead_letters").await;
     assert_eq!(reasons, ["invalid"]);
 
@@ -177,14 +145,14 @@ async fn a_peer_that_may_only_ask_empties_no_stream_by_naming_it_as_its_inbox() 
         let said = peer.request("rosey.db.user.joined", format!(r#"{{"username":"u{n}"}}"#)).await;
         assert_eq!(said.json()["stream"], "ROSEY", "{}", said.body);
     }
-    let mut raw = Raw::connect(&w.server);
+    let mut raw = BytesPeer::connect(&w.server);
     let subjects = OPERATIONS.iter().filter(|(subject, ..)| {
         subject.starts_with("query.") || subject.starts_with("messages.") || subject.ends_with(".get")
     });
     let mut sent = 0;
     for (subject, payload, _) in subjects {
         for reply in ["$JS.API.STREAM.PURGE.ROSEY", "$JS.API.STREAM.DELETE.ROSEY"] {
-            raw.publish(&format!("rosey.db.{subject}"), reply, payload);
+            raw.publish_with_reply(&format!("rosey.db.{subject}"), reply.as_bytes(), b"", payload.as_bytes());
             sent += 1;
         }
     }
@@ -212,7 +180,7 @@ async fn what_comes_to_the_inbox_of_the_stream_acknowledges_nothing_and_is_publi
         peer.request("rosey.db.user.joined", format!(r#"{{"username":"u{n}"}}"#)).await;
     }
     let mut published = peer.listen("$JS.>").await;
-    let mut raw = Raw::connect(&w.server);
+    let mut raw = BytesPeer::connect(&w.server);
     let mut sent = 0;
     for n in 1..=20 {
         for reply in [
@@ -224,12 +192,11 @@ async fn what_comes_to_the_inbox_of_the_stream_acknowledges_nothing_and_is_publi
             "$JS.API.STREAM.DELETE.ROSEY".to_owned(),
             "_INBOX.another".to_owned(),
         ] {
-            raw.publish(&inbox, &reply, r#"{"username":"mallory"}"#);
+            raw.publish_with_reply(&inbox, reply.as_bytes(), b"", br#"{"username":"mallory"}"#);
             // The server lets no client say the others.
             sent += u64::from(!reply.starts_with("$JS.ACK"));
         }
     }
-    raw.flush();
     wait_until("each is counted", || async {
         stats(&peer).await["data"]["not_inboxes"].as_u64() >= Some(sent)
     })
@@ -319,93 +286,4 @@ async fn a_prefix_below_which_more_lies_than_inboxes_is_refused_at_the_start() {
     std::fs::write(file.path().with_file_name("rosey.toml"), "reply-prefix = \"$JS\"\n").unwrap();
     refused(&mut serve(&file, "nats://127.0.0.1:1"), "the file");
     assert!(!file.path().exists(), "and leaves nothing behind");
-}
-
-// What the one subscription takes along.
-
-#[tokio::test]
-async fn an_operation_that_does_not_exist_is_refused_at_once_and_a_flood_of_them_leaves_no_trace_but_a_number()
- {
-    let (server, file) = (NatsServer::start().await, DbFile::new());
-    let service = ServeProcess::start_with(&server, &file, &["--jetstream", "off"]).await;
-    let peer = Peer::connect(&server).await;
-    for subject in
-        ["rosey.db.kv.take", "rosey.db.row.quotes.insert", "rosey.db.foo", "rosey.db.user", "rosey.db.PING"]
-    {
-        let said = peer.request(subject, "{}").await;
-        assert_eq!(said.refusal(), Some(501), "{subject}: {said:?}");
-        assert_eq!(said.json()["code"], "unknown_operation", "{subject}");
-    }
-    for n in 0..2_000 {
-        peer.publish(&format!("rosey.db.kv.set.{n}"), "{}").await;
-    }
-    wait_until("they are counted", || async { stats(&peer).await["data"]["unknown"] == 2_005 }).await;
-    assert_eq!(peer.request("rosey.db.ping", "").await.json()["unknown"], 2_005);
-    assert_eq!((file.applied().await, file.buried().await), (0, 0));
-    let log = service.terminate_and_log().await;
-    let lines = log.lines().filter(|line| line.contains("unknown operation")).count();
-    assert!((1..=10).contains(&lines), "named, and not for each of them:\n{log}");
-}
-
-#[tokio::test]
-async fn each_request_is_answered_once_also_beside_an_instance_that_listens_to_each_subject_by_itself() {
-    let (server, file) = (NatsServer::start().await, DbFile::new());
-    let service = ServeProcess::start_with(&server, &file, &["--jetstream", "off"]).await;
-    let peer = Peer::connect(&server).await;
-    let older = Peer::connect(&server).await;
-    let subject = "rosey.db.user.joined";
-    let mut taken = older.client.queue_subscribe(subject, "rosey.db".to_owned()).await.unwrap();
-    older.flush().await;
-    let client = older.client.clone();
-    tokio::spawn(async move {
-        let mut headers = HeaderMap::new();
-        headers.insert("Eitherway-Reply", "1");
-        while let Some(message) = taken.next().await {
-            let reply = message.reply.unwrap();
-            client.publish_with_headers(reply, headers.clone(), r#"{"older":true}"#.into()).await.unwrap();
-        }
-    });
-    let inbox = peer.client.new_inbox();
-    let mut answers = peer.listen(&format!("{inbox}.>")).await;
-    let asked =
-        [subject, "rosey.db.ping", "rosey.db.who", "rosey.db.applied", "rosey.db.query.channel_stats"];
-    for n in 0..200 {
-        for (place, subject) in asked.iter().enumerate() {
-            let reply = format!("{inbox}.{place}.{n}");
-            let payload = if place == 0 { format!(r#"{{"username":"u{n}"}}"#) } else { String::new() };
-            peer.client.publish_with_reply(*subject, reply, payload.into()).await.unwrap();
-        }
-    }
-    let (mut seen, mut by_older) = (BTreeSet::new(), 0);
-    for _ in 0..200 * asked.len() {
-        let answer = next(&mut answers).await;
-        by_older += u64::from(answer.payload.starts_with(br#"{"older""#));
-        assert!(seen.insert(answer.subject.to_string()), "answered twice: {}", answer.subject);
-    }
-    assert!(silent(&mut answers, Duration::from_millis(50)).await, "and not once more");
-    assert!((1..200).contains(&by_older), "both have their share: {by_older}");
-    assert_eq!(file.applied().await, 200 - by_older);
-    assert_eq!(service.terminate().await, Some(0));
-}
-
-#[tokio::test]
-async fn questions_are_answered_while_thousands_of_events_wait_for_a_locked_database() {
-    let (server, file) = (NatsServer::start().await, DbFile::new());
-    let service = ServeProcess::start_with(&server, &file, &["--jetstream", "off"]).await;
-    let peer = Peer::connect(&server).await;
-    let held = file.hold().await;
-    let mut burst = String::new();
-    for n in 0..5_000 {
-        let payload = format!(r#"{{"username":"u{n}"}}"#);
-        write!(burst, "PUB rosey.db.user.joined {}\r\n{payload}\r\n", payload.len()).unwrap();
-    }
-    let mut raw = Raw::connect(&server);
-    raw.0.write_all(burst.as_bytes()).unwrap();
-    raw.flush();
-    for _ in 0..20 {
-        assert_eq!(peer.request("rosey.db.stats.recent_chat.get", "{}").await.body, "[]");
-    }
-    held.release().await;
-    wait_until("all events are applied", || async { file.applied().await == 5_000 }).await;
-    assert_eq!(service.terminate().await, Some(0));
 }

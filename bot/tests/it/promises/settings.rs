@@ -47,7 +47,7 @@ async fn goes_on(w: &World, name: &str, mut acknowledged: Vec<String>) {
     for name in acknowledged {
         wait_until(&name, || async { is_applied(w, &name).await }).await;
     }
-    assert_eq!(w.file.buried().await, 0);
+    assert_eq!(w.file.dead_letters().await, 0);
 }
 
 #[tokio::test]

@@ -173,10 +173,10 @@ async fn what_is_odd_keeps_nothing_beside_it_from_being_applied() {
         peer.request("rosey.db.ping", "").await;
         held.release().await;
         let done = holds_within(LIMIT, || async {
-            (w.file.applied().await, w.file.buried().await) == (good, refused)
+            (w.file.applied().await, w.file.dead_letters().await) == (good, refused)
         });
         let done = done.await;
-        let found = (w.file.applied().await, w.file.buried().await);
+        let found = (w.file.applied().await, w.file.dead_letters().await);
         assert!(done, "{mode}: {found:?}, and {good} and {refused} were expected:\n{}", service.log());
         let log = service.terminate_and_log().await;
         assert!(log.contains(" 0 lost"), "{mode}: {log}");
@@ -209,7 +209,7 @@ async fn ten_thousand_users_and_lines_as_large_as_may_be_fit_into_what_is_writte
     });
     assert!(answers.iter().all(|said| said.refusal().is_none()), "{answers:?}");
     assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 64);
-    assert_eq!(file.buried().await, 0);
+    assert_eq!(file.dead_letters().await, 0);
     let log = service.terminate_and_log().await;
     assert!(log.contains(" 0 lost"), "{log}");
     file.assert_clean().await;

@@ -84,7 +84,7 @@ impl World {
 
     pub(crate) async fn has_applied(&self, users: i64) {
         wait_until("all of them are applied", || async { self.users().await == users }).await;
-        assert_eq!(self.file.buried().await, 0);
+        assert_eq!(self.file.dead_letters().await, 0);
     }
 
     pub(crate) async fn users(&self) -> i64 {

@@ -38,7 +38,7 @@ pub(crate) enum Does {
 
 /// One operation.
 #[derive(Clone, Debug)]
-pub(crate) struct Record {
+pub(crate) struct Sent {
     pub(crate) id: String,
     pub(crate) does: Does,
     /// What no other effect has in it.
@@ -61,7 +61,7 @@ pub(crate) fn talker(bot: usize) -> String {
 /// A bot that sends until it is told to stop.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
-    sender: JoinHandle<Vec<Record>>,
+    sender: JoinHandle<Vec<Sent>>,
 }
 
 impl Load {
@@ -77,7 +77,7 @@ impl Load {
     }
 
     /// Lets everything that was begun come to its end, which nothing can keep it from. Returns all that was sent.
-    pub(crate) async fn finish(self, limit: Duration) -> Vec<Record> {
+    pub(crate) async fn finish(self, limit: Duration) -> Vec<Sent> {
         self.stop.store(true, Ordering::Release);
         let sent = time::timeout(limit, self.sender).await;
         sent.unwrap_or_else(|_| panic!("after {limit:?} a caller still waits")).unwrap()
@@ -90,7 +90,7 @@ async fn send(
     bot: usize,
     mut dice: Dice,
     stop: Arc<AtomicBool>,
-) -> Vec<Record> {
+) -> Vec<Sent> {
     let (mut flying, mut records) = (JoinSet::new(), Vec::new());
     let mut ticks = time::interval(tick);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -134,7 +134,7 @@ async fn one(
     db: Db<BoxedStack<Op>>,
     (does, mark, request): (Does, String, Request),
     retry: Option<Duration>,
-) -> Record {
+) -> Sent {
     let id = request.head.id.to_string();
     let mut denied = true;
     let (mut result, mut longest) = timed(&db, request).await;
@@ -154,7 +154,7 @@ async fn one(
         }
     };
     let (waited, begun) = longest;
-    Record { id, does, mark, told, denied, number, waited, begun }
+    Sent { id, does, mark, told, denied, number, waited, begun }
 }
 
 async fn timed(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::FaultWindow;
 
-use super::load::{Does, Record};
+use super::load::{Does, Sent};
 use super::plan::Fault;
 use super::verdict::Verdict;
 
@@ -56,7 +56,7 @@ impl Tally {
     /// How long the operations took that met a fault, which was there then.
     pub(crate) fn met<'a>(
         &self,
-        records: impl Iterator<Item = &'a Record>,
+        records: impl Iterator<Item = &'a Sent>,
         start: Instant,
         spells: &[FaultWindow<Fault>],
     ) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use eitherway::{Class, Via};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use super::load::{CallResult, Does, Record, talker};
+use super::load::{CallResult, Does, Sent, talker};
 use super::strangers::POISON;
 use crate::support::DbFile;
 
@@ -36,7 +36,7 @@ pub(crate) struct Verdict {
 
 /// What is in the database.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Contents {
     ledger: HashSet<String>,
     /// How often each mark is there.
     effects: HashMap<String, usize>,
@@ -50,7 +50,7 @@ pub(crate) struct Found {
     buried: i64,
 }
 
-impl Found {
+impl Contents {
     pub(crate) async fn read(file: &DbFile) -> Self {
         let mut connection = file.connect().await;
         let c = &mut connection;
@@ -123,7 +123,7 @@ async fn numbers(connection: &mut SqliteConnection, sql: &'static str) -> HashMa
 
 impl Verdict {
     /// Over what each bot has sent.
-    pub(crate) fn over(bots: &[Vec<Record>], found: &Found) -> Self {
+    pub(crate) fn over(bots: &[Vec<Sent>], found: &Contents) -> Self {
         let mut verdict = Self::default();
         for record in bots.iter().flatten() {
             verdict.judge(record, found);
@@ -178,8 +178,8 @@ impl Verdict {
         format!("{sent} | {nats} · {db} · {outbox} | {failed} | {once} | {doubled} | {lost} | {slowest:.1} s")
     }
 
-    fn judge(&mut self, record: &Record, found: &Found) {
-        let Record { id, does, mark, told, denied, number, waited, .. } = record;
+    fn judge(&mut self, record: &Sent, found: &Contents) {
+        let Sent { id, does, mark, told, denied, number, waited, .. } = record;
         self.sent += 1;
         self.slowest = self.slowest.max(*waited);
         self.unless(*waited < BOUND, || format!("{mark} had to wait for {waited:?}: {told:?}"));
@@ -233,7 +233,7 @@ impl Verdict {
     }
 
     /// A total has no name of its own: it is as large as its parts are many.
-    fn count_lines(&mut self, bot: usize, records: &[Record], found: &Found) {
+    fn count_lines(&mut self, bot: usize, records: &[Sent], found: &Contents) {
         let lines = records
             .iter()
             .filter(|record| record.does == Does::Line)

@@ -24,16 +24,16 @@ const REFUSALS: [&str; 5] = [
 
 /// What has happened so far, to find out why.
 #[derive(Clone, Default)]
-pub(crate) struct Story(Arc<Mutex<String>>);
+pub(crate) struct FaultLog(Arc<Mutex<String>>);
 
-impl Story {
+impl FaultLog {
     pub(crate) fn say(&self, line: impl fmt::Display) {
-        let mut story = self.0.lock().unwrap();
-        story.push_str(&format!("{line}\n"));
+        let mut fault_log = self.0.lock().unwrap();
+        fault_log.push_str(&format!("{line}\n"));
     }
 }
 
-impl fmt::Display for Story {
+impl fmt::Display for FaultLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.lock().unwrap())
     }
@@ -49,7 +49,7 @@ pub(crate) struct World {
     held: Option<FileLock>,
     poisoner: Option<Poisoner>,
     foreign: Option<Foreign>,
-    story: Story,
+    fault_log: FaultLog,
     tally: Tally,
     begun: Instant,
     _store: tempfile::TempDir,
@@ -60,7 +60,7 @@ impl World {
         stream: bool,
         bundles: bool,
         services: usize,
-        story: Story,
+        fault_log: FaultLog,
         tally: Tally,
     ) -> Self {
         let (store, file) = (tempfile::tempdir().unwrap(), DbFile::new());
@@ -88,7 +88,7 @@ impl World {
             held: None,
             poisoner: None,
             foreign: None,
-            story,
+            fault_log,
             tally,
             begun: Instant::now(),
             _store: store,
@@ -283,7 +283,7 @@ impl World {
     }
 
     fn tell(&self, what: impl fmt::Display) {
-        self.story.say(format_args!("{:6.2} s  {what}", self.begun.elapsed().as_secs_f64()));
+        self.fault_log.say(format_args!("{:6.2} s  {what}", self.begun.elapsed().as_secs_f64()));
     }
 }
 

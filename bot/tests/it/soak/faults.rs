@@ -39,7 +39,7 @@ pub(crate) fn in_any_order(seed: u64) -> impl Iterator<Item = Fault> {
 }
 
 /// A server with JetStream, a file, and two services on both.
-pub(crate) struct Stage {
+pub(crate) struct Env {
     pub(crate) world: Durable,
     /// Lives as long as the test: frozen at times, never killed.
     pub(crate) service: ServeProcess,
@@ -49,7 +49,7 @@ pub(crate) struct Stage {
     other: ServeProcess,
 }
 
-impl Stage {
+impl Env {
     pub(crate) async fn new() -> Self {
         let world = Durable::new().await;
         let options = ["--jetstream", "on", "--stream-ack-wait-ms", "2000"];

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::faults::Stage;
+use super::faults::Env;
 use crate::support::*;
 
 /// Resident memory (KiB), file descriptors, threads, tasks.
@@ -24,14 +24,14 @@ impl Samples {
         Self { bot, taken: Vec::new() }
     }
 
-    pub(crate) async fn take(&mut self, at: Duration, stage: &Stage, bot: &BotProcess) {
+    pub(crate) async fn take(&mut self, at: Duration, env: &Env, bot: &BotProcess) {
         let of = |process: u32, tasks: u64| {
             let files = u64::try_from(proc::file_descriptors(process)).unwrap();
             [proc::rss(process) / 1024, files, proc::threads(process), tasks]
         };
-        let service = stage.statistics().await;
+        let service = env.statistics().await;
         let tasks = service["data"]["tasks"].as_u64().unwrap();
-        self.taken.push((at, [of(self.bot, bot.tasks()), of(stage.service.id(), tasks)]));
+        self.taken.push((at, [of(self.bot, bot.tasks()), of(env.service.id(), tasks)]));
     }
 
     /// The medians of the thirds of the time, of one process and one thing.

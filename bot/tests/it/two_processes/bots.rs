@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::*;
 
-/// Sweeps over and over while something runs; answers how often.
+/// Sweeps over and over while something runs; returns how often.
 async fn sweeping<T>(file: &DbFile, running: impl Future<Output = T>) -> (T, u64) {
     wait_until("one of them has made the file", || async { file.path().exists() }).await;
     // The usual budget, as every process.

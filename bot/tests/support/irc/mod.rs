@@ -1,4 +1,4 @@
-//! Real IRC servers, people on them, and one of them who writes down what he sees.
+//! Real IRC servers, people on them, and one of them who writes down what happens.
 
 mod person;
 mod record;

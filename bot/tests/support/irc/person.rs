@@ -44,7 +44,10 @@ impl Person {
         });
         let mut person = Self { nick: nick.to_owned(), output, heard, reader, questions: 0 };
         person.say(&format!("NICK {nick}\r\nUSER {nick} 0 * :{nick}")).await;
-        wait_until("the server takes him", || async { person.heard(" 376 ") || person.heard(" 422 ") }).await;
+        wait_until("the server accepts the user", || async {
+            person.heard(" 376 ") || person.heard(" 422 ")
+        })
+        .await;
         person
     }
 
@@ -81,10 +84,13 @@ impl Person {
     pub(crate) async fn quit(mut self) {
         self.say("QUIT :bye").await;
         let reader = &mut self.reader;
-        tokio::time::timeout(super::super::LIMIT, reader).await.expect("the server lets him go").unwrap();
+        tokio::time::timeout(super::super::LIMIT, reader)
+            .await
+            .expect("the server closes the connection")
+            .unwrap();
     }
 
-    /// Everything that he has heard.
+    /// Everything that the user has received.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.heard.lock().unwrap().clone()
     }
@@ -93,7 +99,7 @@ impl Person {
         self.heard.lock().unwrap().iter().any(|line| line.contains(text))
     }
 
-    /// How many lines with this text he has heard.
+    /// How many lines with this text were received.
     pub(crate) fn times(&self, text: &str) -> usize {
         self.heard.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }

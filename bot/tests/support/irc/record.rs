@@ -1,10 +1,10 @@
-//! What somebody in a channel has seen, read from his lines by code that shares nothing with the bot's.
+//! What a user in a channel has seen, read from the received lines by code that shares nothing with the bot's.
 
 use std::collections::BTreeMap;
 
 use super::Person;
 
-/// Who said what, and who came and went, in the order in which he saw it.
+/// Who said what, and who came and went, in the order in which the user saw it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Record {
     /// `name: text`.
@@ -16,7 +16,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Of somebody who was in the channel before those who count, and has not left.
+    /// Of a user who was in the channel before those who count, and has not left.
     pub(crate) fn of(person: &Person) -> Self {
         let mut record = Self::default();
         for line in person.lines() {

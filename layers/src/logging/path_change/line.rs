@@ -1,14 +1,17 @@
 //! One line: which path serves now, and what came before.
 
-use super::{
-    super::level_callsite::TARGET,
-    state::{OUTAGE, PATHS},
-};
+use super::super::level_callsite::TARGET;
 use std::{
     fmt::{self, Display},
     sync::OnceLock,
     time::Duration,
 };
+
+/// An interruption shorter than this is not logged if the same path serves afterwards.
+pub(super) const OUTAGE: Duration = Duration::from_secs(1);
+
+/// The number of paths that are told apart. Further ones count as one, [`OTHERS`].
+pub(super) const PATHS: usize = 8;
 
 /// The tag of all paths beyond the first [`PATHS`] that served.
 const OTHERS: &str = "[OTHERS]";

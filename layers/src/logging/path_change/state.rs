@@ -5,26 +5,20 @@
 //! The atomics and the lock come from `super::sync`, so that a model checker can replace them.
 
 use super::{
-    line::Line,
+    line::{Line, OUTAGE, PATHS},
     sync::{
         AtomicBool, AtomicU64, AtomicUsize, Instant, Mutex,
         Ordering::{Relaxed, SeqCst},
     },
 };
 use std::{
-    array, fmt, mem,
+    array, fmt, mem, ptr,
     sync::{Arc, OnceLock, PoisonError},
     time::Duration,
 };
 
 /// The shortest time between two lines: normally, and at most while paths keep alternating.
 const QUIET: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(8));
-
-/// An interruption shorter than this is not logged if the same path serves afterwards.
-pub(super) const OUTAGE: Duration = Duration::from_secs(1);
-
-/// The number of paths that are told apart. Further ones count as one, [`OTHERS`].
-pub(super) const PATHS: usize = 8;
 
 /// No path has served yet.
 const NONE: usize = usize::MAX;
@@ -110,7 +104,11 @@ impl State {
     /// The index of the path with this tag, which it gets when it first serves; at most [`PATHS`].
     #[inline]
     fn path(&self, tag: &'static str) -> usize {
-        self.tags.iter().position(|known| *known.get_or_init(|| tag) == tag).unwrap_or(PATHS)
+        let is_it = |known: &OnceLock<&'static str>| {
+            let known = *known.get_or_init(|| tag);
+            ptr::eq(known, tag) || known == tag
+        };
+        self.tags.iter().position(is_it).unwrap_or(PATHS)
     }
 
     #[cold]

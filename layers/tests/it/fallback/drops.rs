@@ -5,21 +5,21 @@ use super::*;
 /// Fails at once; its token shows whether its call still lives.
 #[derive(Clone)]
 struct Holds(Arc<()>);
-struct Held(#[allow(dead_code)] Arc<()>);
+struct Pending(#[allow(dead_code)] Arc<()>);
 
 impl Service<Req> for Holds {
     type Response = Via;
     type Error = Error;
-    type Future = Held;
+    type Future = Pending;
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
-    fn call(&mut self, _: Req) -> Held {
-        Held(Arc::clone(&self.0))
+    fn call(&mut self, _: Req) -> Pending {
+        Pending(Arc::clone(&self.0))
     }
 }
 
-impl Future for Held {
+impl Future for Pending {
     type Output = Answer;
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Answer> {
         Poll::Ready(Err(Error::Of(Class::Unknown)))

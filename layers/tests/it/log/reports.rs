@@ -96,3 +96,34 @@ async fn the_interval_and_the_levels_are_those_that_were_set() {
         assert!(rest[0].starts_with(loud) && rest[0].contains("1 more operations"), "{rest:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_service_is_loud_and_one_of_its_caller_is_a_call_that_was_cancelled() {
+    let (events, _guard) = Events::catch(Level::DEBUG);
+    let panics = service_fn(async |_: Req| -> Answer { panic!("on purpose") });
+    let panics_at_once = service_fn(|_: Req| -> std::future::Ready<Answer> { panic!("on purpose") });
+    for (layer, line) in [
+        (path(), "WARN [NATS] read panicked id=1 took=0ns class=unknown"),
+        (last(), "ERROR [TOTAL] read panicked id=1 took=0ns class=unknown"),
+    ] {
+        assert!(tokio::spawn(layer.layer(panics).oneshot(read(1))).await.unwrap_err().is_panic());
+        assert!(tokio::spawn(layer.layer(panics_at_once).oneshot(read(2))).await.unwrap_err().is_panic());
+        let said = events.take();
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert_eq!(said[0], line);
+        assert!(said[1].starts_with("DEBUG") && said[1].contains("panicked id=2"), "said already: {said:?}");
+        drop(layer);
+        assert!(events.take()[0].contains("1 more operations failed"), "none goes uncounted");
+    }
+    let mut caller = path().layer(silent());
+    let task = tokio::spawn(async move {
+        let mut call = task::spawn(caller.call(read(3)));
+        assert_pending!(call.poll());
+        let _not_polled = caller.call(read(4));
+        panic!("the caller's own")
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    let said = events.take();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().all(|line| line.contains("cancelled")), "{said:?}");
+}

@@ -1,9 +1,9 @@
 //! The value of `--chat` for IRC.
 
 use std::path::PathBuf;
-use std::str::FromStr;
 
-use percent_encoding::percent_decode_str;
+use super::super::link::address::{decoded, host_and_port};
+use super::super::link::tcp::is_local;
 
 /// A channel on an IRC network, and how to get into it:
 /// `irc://NICK@HOST:PORT/#CHANNEL` or `irc+tls://…`, with `?sasl=FILE`, `?account=NAME`, `?key=FILE` and `?ca=FILE`.
@@ -71,31 +71,9 @@ impl Address {
     }
 }
 
-fn decoded(text: &str) -> Result<String, String> {
-    let text = percent_decode_str(text).decode_utf8();
-    text.map(std::borrow::Cow::into_owned).map_err(|_| "it is not UTF-8".to_owned())
-}
-
 /// Whether it can be a parameter of a command.
 fn is_word(text: &str) -> bool {
     !text.starts_with(':') && !text.contains([' ', '\r', '\n', '\0', '\x07'])
-}
-
-fn is_local(host: &str) -> bool {
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-fn host_and_port(server: &str, usual: u16) -> Result<(String, u16), String> {
-    let (host, port) = match server.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, port)) => (host, port.strip_prefix(':')),
-        None => server.split_once(':').map_or((server, None), |(host, port)| (host, Some(port))),
-    };
-    if host.is_empty() {
-        return Err("the server has no name".to_owned());
-    }
-    let port = port.map_or(Some(usual), |port| u16::from_str(port).ok().filter(|port| *port > 0));
-    let port = port.ok_or("the port is a number from 1 to 65535")?;
-    Ok((host.to_owned(), port))
 }
 
 #[cfg(test)]
@@ -136,6 +114,9 @@ mod tests {
             let error = Address::parse(rest, false).expect_err(rest);
             assert!(error.contains(reason), "{rest}: {error}");
         }
-        assert!(Address::parse("//127.0.0.1/#c?sasl=file", false).is_ok(), "on this machine nobody listens");
+        assert!(
+            Address::parse("//127.0.0.1/#c?sasl=file", false).is_ok(),
+            "the connection does not leave this machine"
+        );
     }
 }

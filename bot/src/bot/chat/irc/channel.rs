@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::folding::Folding;
 use super::message::Message;
+use super::server::{Server, is_split};
 use super::speech::plain;
 use super::time;
 use crate::bot::event::{Body, Event, Stamp, UserData};
@@ -22,23 +22,6 @@ const LONGEST_NAME: usize = 256;
 /// How far a server's clock may be behind ours, in milliseconds. Instead of one that is further behind, ours counts.
 const BEHIND: i64 = 60_000;
 
-/// What a server has said of itself.
-#[derive(Clone, Debug)]
-pub(super) struct Server {
-    pub(super) folding: Folding,
-    /// The name of the network: the source of its ids.
-    pub(super) network: String,
-    /// The signs in front of the names of those who have a rank, the highest first.
-    pub(super) ranks: String,
-}
-
-impl Server {
-    /// A server of which only the name is known.
-    pub(super) fn new(host: &str) -> Self {
-        Self { folding: Folding::default(), network: host.to_owned(), ranks: "~&@%+".to_owned() }
-    }
-}
-
 /// The channel, and who is in it.
 pub(super) struct Channel {
     name: String,
@@ -48,7 +31,7 @@ pub(super) struct Channel {
     server: Server,
     source: Arc<str>,
     members: HashMap<String, Member>,
-    held: HashMap<String, Held>,
+    held: HashMap<String, HeldLeave>,
     listing: Vec<UserData>,
     inside: bool,
     /// Whether the list of names that an entry brings has not ended. Later lists are not asked for.
@@ -64,7 +47,7 @@ struct Member {
 }
 
 /// A user whom a netsplit took away.
-struct Held {
+struct HeldLeave {
     member: Member,
     /// In unix milliseconds.
     since: i64,
@@ -294,7 +277,7 @@ impl Channel {
             let shown = message.mask();
             let mask = if shown.is_empty() { member.mask } else { shown.to_owned() };
             let member = Member { mask, ..member };
-            self.held.insert(name, Held { member, since: at, until: now + HELD });
+            self.held.insert(name, HeldLeave { member, since: at, until: now + HELD });
         } else {
             events.push(leave(&member.nick, at));
         }
@@ -357,7 +340,7 @@ impl Channel {
         self.held.remove(name).map(|held| leave(&held.member.nick, held.since))
     }
 
-    fn release(&mut self, is_due: impl Fn(&Held) -> bool) -> Vec<Event> {
+    fn release(&mut self, is_due: impl Fn(&HeldLeave) -> bool) -> Vec<Event> {
         self.held
             .extract_if(|_, held| is_due(held))
             .map(|(_, held)| leave(&held.member.nick, held.since))
@@ -388,15 +371,6 @@ impl Channel {
 fn stamped(message: &Message<'_>) -> Option<i64> {
     let at = time::parse(&message.tag("time")?)?;
     Some(at.min(clock::now())).filter(|at| *at > 0)
-}
-
-/// Whether a server says with this reason that two servers have lost each other: `hub.example leaf.example`.
-fn is_split(reason: &str) -> bool {
-    let is_server = |name: &str| {
-        let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '*');
-        name.contains('.') && name.chars().all(known) && !name.starts_with('.') && !name.ends_with('.')
-    };
-    reason.split_once(' ').is_some_and(|(one, other)| one != other && is_server(one) && is_server(other))
 }
 
 fn join(user: &str, at: i64) -> Event {

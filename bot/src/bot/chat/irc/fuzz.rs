@@ -4,9 +4,10 @@ use tokio::io::BufReader;
 use tokio::time::Instant;
 
 use super::super::lines::{Lines, Next};
-use super::channel::{Channel, Server};
+use super::channel::Channel;
 use super::message::{LONGEST_LINE, Message, text};
 use super::registration::Registration;
+use super::server::Server;
 use super::{speech, time};
 
 const ROUNDS: usize = 30_000;

@@ -5,10 +5,9 @@
 //! | `address` | the value of `--chat` |
 //! | `message`, `time`, `folding` | the grammar of a line; which names are one |
 //! | `registration` | from a connection to a nickname |
-//! | `channel` | the channel as the server tells of it: events |
+//! | `channel`, `server` | the channel as the server tells of it: events |
 //! | `session`, `wire` | one connection: reads, joins, watches, leaves |
-//! | `sender`, `voice`, `speech`, `pace` | what is said: its way, its receipt, its lines, its rate |
-//! | `tls` | the encrypted connection |
+//! | `voice`, `speech` | what is said: its receipt, its lines |
 //!
 //! `docs/chat.md` says what is exact, what is partial, and what IRC cannot tell.
 
@@ -18,46 +17,38 @@ mod folding;
 #[cfg(test)]
 mod fuzz;
 mod message;
-mod pace;
 mod registration;
-mod sender;
+mod server;
 mod session;
 mod speech;
 #[cfg(test)]
 mod tests;
 mod time;
-mod tls;
 mod voice;
 mod wire;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::stream::{self, BoxStream, StreamExt};
-use tokio::net::TcpStream;
+use futures_util::stream::BoxStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
-use tracing::warn;
 
-use super::{Chat, ChatSender, OpenError, Received, Unreadable};
+use super::link::pace::Bucket;
+use super::link::sender::{Order, Sender, State};
+use super::link::tcp::{Stream, secret};
+use super::link::{self, Ended, Ends, Network, tls};
+use super::{Chat, ChatSender, OpenError, Received};
 pub use address::Address;
-use pace::Backoff;
 use registration::Login;
-use sender::{IrcSender, Order, State};
-use session::{Ends, Guest, Memory};
-use wire::{Ended, Stream};
+use session::{Guest, Memory};
 
-/// How long a server may take to accept a connection, and then to encrypt it.
-const CONNECTS: Duration = Duration::from_secs(15);
-/// How many addresses of a host are tried.
-const MOST_ADDRESSES: usize = 8;
-/// A connection that has lasted so long was a good one: the waits begin anew.
-const LASTED: Duration = Duration::from_secs(60);
-/// Events that the bot has not taken.
-const WAITING: usize = 64;
+/// Lines that may be said at once after a silence.
+const BURST: u32 = 4;
+/// Then one line in this time: servers hold back, or disconnect, whoever is faster.
+const EVERY: Duration = Duration::from_secs(2);
 
 impl Address {
     /// Checks that the files can be read.
@@ -74,7 +65,7 @@ impl Address {
     /// When a file cannot be read, or there is no certificate to trust.
     pub fn open(self, nick: &str) -> Result<Box<dyn Chat>, OpenError> {
         self.check()?;
-        let (sender, orders, state) = IrcSender::new();
+        let (sender, orders, state) = Sender::new(Bucket::new(BURST, EVERY), speech::is_nick);
         let nick = self.nick.clone().unwrap_or_else(|| nick.to_owned());
         let connector = self.connector()?;
         Ok(Box::new(Irc { address: self, nick, connector, sender: Arc::new(sender), orders, state }))
@@ -89,86 +80,54 @@ impl Address {
     }
 }
 
-/// The first line of a file.
-fn secret(path: &Path) -> io::Result<String> {
-    let text = std::fs::read_to_string(path)?;
-    let line = text.lines().next().unwrap_or_default().to_owned();
-    if line.is_empty() || line.contains('\0') {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "its first line is no password"));
-    }
-    Ok(line)
-}
-
 /// A channel on an IRC network.
 struct Irc {
     address: Address,
     nick: String,
     connector: Option<TlsConnector>,
-    sender: Arc<IrcSender>,
+    sender: Arc<Sender>,
     orders: mpsc::Receiver<Order>,
     state: Arc<State>,
 }
 
 impl Chat for Irc {
     fn sender(&self) -> Arc<dyn ChatSender> {
-        Arc::<IrcSender>::clone(&self.sender)
+        Arc::<Sender>::clone(&self.sender)
     }
 
-    /// The connection outlives the stream, so that the last things can be said; it ends with the last sender, or with
-    /// [`ChatSender::flush`].
     fn listen(self: Box<Self>) -> BoxStream<'static, Received> {
-        let (events, received) = mpsc::channel(WAITING);
-        let Self { address, nick, connector, sender, orders, state } = *self;
-        // The connection must not keep itself open.
-        drop(sender);
-        tokio::spawn(connect_for_ever(address, nick, connector, Ends { events, orders, state }));
-        stream::unfold(
-            received,
-            |mut received| async move { received.recv().await.map(|item| (item, received)) },
-        )
-        .boxed()
+        // The sender is dropped: the connection must not keep itself open.
+        let Self { address, nick, connector, orders, state, .. } = *self;
+        link::events(Visit { address, nick, connector, memory: Memory::default() }, orders, state)
     }
 }
 
-async fn connect_for_ever(address: Address, nick: String, connector: Option<TlsConnector>, mut ends: Ends) {
-    let (mut backoff, mut memory) = (Backoff::default(), Memory::default());
-    loop {
-        let ended = tokio::select! {
-            opened = opened(&address, &nick, connector.as_ref()) => match opened {
-                Ok((stream, guest)) => Ok((stream, guest)),
-                Err(error) => Err(Ended::Lost(error.to_string())),
-            },
-            () = session::refuse_all(&mut ends) => Err(Ended::Left),
+/// The channel, to be visited.
+struct Visit {
+    address: Address,
+    nick: String,
+    connector: Option<TlsConnector>,
+    memory: Memory,
+}
+
+impl Network for Visit {
+    fn server(&self) -> &str {
+        &self.address.host
+    }
+
+    async fn visit(&mut self, ends: &mut Ends) -> Ended {
+        let opened = tokio::select! {
+            opened = opened(&self.address, &self.nick, self.connector.as_ref()) => opened,
+            () = ends.refuse_all() => return Ended::Left,
         };
-        let ended = match ended {
-            Ok((stream, guest)) => session::run(stream, guest, &mut ends, &mut memory).await,
-            Err(ended) => ended,
-        };
-        if memory.entered.take().is_some_and(|since| since.elapsed() > LASTED) {
-            backoff.reset();
+        match opened {
+            Ok((stream, guest)) => session::run(stream, guest, ends, &mut self.memory).await,
+            Err(error) => Ended::Lost(error.to_string()),
         }
-        match ended {
-            Ended::Left => return,
-            Ended::Refused(reason) => {
-                let item = Err(Unreadable::Refused(format!("{}: {reason}", address.host)));
-                let _ = ends.events.send(Received { position: 0, item }).await;
-                return;
-            }
-            Ended::Lost(reason) => {
-                let wait = backoff.next();
-                warn!(
-                    "{}: {}; trying again in {:.1} s",
-                    address.host,
-                    reason.escape_debug(),
-                    wait.as_secs_f64()
-                );
-                let until = Instant::now() + wait;
-                tokio::select! {
-                    () = tokio::time::sleep_until(until) => {}
-                    () = session::refuse_all(&mut ends) => return,
-                }
-            }
-        }
+    }
+
+    fn entered(&mut self) -> Option<Instant> {
+        self.memory.entered.take()
     }
 }
 
@@ -183,28 +142,5 @@ async fn opened<'a>(
     let login = read(&address.sasl)?.map(|password| Login { account, password });
     let guest =
         Guest { host: &address.host, nick, channel: &address.channel, key: read(&address.key)?, login };
-    let stream = connected(&address.host, address.port).await?;
-    stream.set_nodelay(true)?;
-    let Some(connector) = connector else { return Ok((Box::new(stream), guest)) };
-    let stream = timeout(CONNECTS, tls::greet(connector, &address.host, stream)).await.map_err(late)??;
-    Ok((Box::new(stream), guest))
-}
-
-/// A connection to the first address of the host that accepts one. Each has a limit of its own: one that is silent does not
-/// hide the next.
-async fn connected(host: &str, port: u16) -> io::Result<TcpStream> {
-    let found = timeout(CONNECTS, tokio::net::lookup_host((host, port))).await.map_err(late)??;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in found.take(MOST_ADDRESSES) {
-        match timeout(CONNECTS, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error,
-            Err(elapsed) => last = late(elapsed),
-        }
-    }
-    Err(last)
-}
-
-fn late(_: tokio::time::error::Elapsed) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {CONNECTS:?}"))
+    Ok((link::tcp::connect(&address.host, address.port, connector).await?, guest))
 }

@@ -4,9 +4,9 @@
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use super::channel::Server;
 use super::folding::Folding;
 use super::message::Message;
+use super::server::Server;
 
 /// The capabilities that are used where they are offered.
 const WANTED: [&str; 6] =

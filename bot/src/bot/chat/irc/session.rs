@@ -1,21 +1,22 @@
 //! One connection, from its first line to its last.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
+use super::super::link::sender::{NOT_INSIDE, Order};
+use super::super::link::tcp::Stream;
+use super::super::link::{Ended, Ends};
 use super::super::{Received, Unsent};
-use super::channel::{Channel, Server};
+use super::channel::Channel;
 use super::message::{Message, text};
 use super::registration::{Login, Outcome, Registration};
-use super::sender::{Order, State};
+use super::server::Server;
 use super::voice::Voice;
-use super::wire::{Ended, Stream, Wire};
+use super::wire::Wire;
 use crate::bot::event::Event;
 
 /// How long the server may take to register us, or to let us into the channel.
@@ -45,13 +46,6 @@ pub(super) struct Guest<'a> {
     pub(super) login: Option<Login>,
 }
 
-/// Events out, orders in.
-pub(super) struct Ends {
-    pub(super) events: mpsc::Sender<Received>,
-    pub(super) orders: mpsc::Receiver<Order>,
-    pub(super) state: Arc<State>,
-}
-
 /// What is remembered from one connection to the next.
 #[derive(Default)]
 pub(super) struct Memory {
@@ -76,7 +70,7 @@ pub(super) async fn run(
     let lost = || Ended::Lost(format!("the server did not let us in within {REGISTERS:?}"));
     let registered = tokio::select! {
         registered = registered => registered.unwrap_or_else(|_| Err(lost())),
-        () = refuse_all(ends) => Err(Ended::Left),
+        () = ends.refuse_all() => Err(Ended::Left),
     };
     if let Err(ended) = registered {
         return ended;
@@ -121,23 +115,6 @@ async fn register(wire: &mut Wire, registration: &mut Registration, before: bool
             Some(Outcome::NoLogin(reason)) if before => return Err(Ended::Lost(reason)),
             Some(Outcome::Refused(reason) | Outcome::NoLogin(reason)) => return Err(Ended::Refused(reason)),
             Some(Outcome::Lost(reason)) => return Err(Ended::Lost(reason)),
-        }
-    }
-}
-
-/// Refuses whatever is to be said, until we are told to leave.
-pub(super) async fn refuse_all(ends: &mut Ends) {
-    loop {
-        match ends.orders.recv().await {
-            Some(Order::Say(said)) => {
-                let _ = said.begun.send(());
-                let _ = said.done.send(Err(Unsent::transient("the bot is not in the channel")));
-            }
-            Some(Order::Leave(left)) => {
-                let _ = left.send(());
-                return;
-            }
-            None => return,
         }
     }
 }
@@ -239,8 +216,7 @@ impl Session<'_> {
                 Ok(())
             }
             Some(Order::Say(said)) => {
-                let _ = said.begun.send(());
-                let _ = said.done.send(Err(Unsent::transient("the bot is not in the channel")));
+                said.refuse(Unsent::transient(NOT_INSIDE));
                 Ok(())
             }
             order => {

@@ -2,27 +2,28 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::channel::{Channel, Server};
+use super::channel::Channel;
 use super::message::Message;
 use super::registration::{Login, Outcome, Registration};
+use super::server::Server;
 use crate::bot::event::{Body, Event};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A channel that hears lines, and what it makes of them.
-struct Heard {
+struct Observed {
     channel: Channel,
     now: Instant,
     events: Vec<Event>,
 }
 
-impl Heard {
+impl Observed {
     /// In `#c` as `me`, with these users.
     fn with(names: &str) -> Self {
         let channel = Channel::new("#C", "me", Server::new("irc.test"));
-        let mut heard = Self { channel, now: Instant::now(), events: Vec::new() };
-        heard.lines(&[":me!m@h JOIN #c", &format!(":s 353 me = #c :{names}"), ":s 366 me #c :End"]);
-        heard
+        let mut observed = Self { channel, now: Instant::now(), events: Vec::new() };
+        observed.lines(&[":me!m@h JOIN #c", &format!(":s 353 me = #c :{names}"), ":s 366 me #c :End"]);
+        observed
     }
 
     fn lines(&mut self, lines: &[&str]) -> &mut Self {
@@ -54,69 +55,69 @@ fn brief(event: &Event) -> String {
             names.sort_unstable();
             format!("list {}", names.join(" "))
         }
-        Body::Error { .. } => "error".to_owned(),
+        Body::History { .. } | Body::Error { .. } => "never".to_owned(),
     }
 }
 
 #[test]
 fn who_is_there_is_told_at_once_and_who_comes_and_goes_is_told_then() {
-    let mut heard = Heard::with("@ann!a@h +bob me");
-    assert_eq!(heard.take(), ["connect", "list ann bob me"]);
-    heard.lines(&[
+    let mut observed = Observed::with("@ann!a@h +bob me");
+    assert_eq!(observed.take(), ["connect", "list ann bob me"]);
+    observed.lines(&[
         ":cid!c@h JOIN #C",
         ":bob!b@h PART #c :bye",
         ":ann!a@h KICK #c CID :out",
         ":ann!a@h QUIT :Quit: a.b c.d",
     ]);
-    assert_eq!(heard.take(), ["+cid", "-bob", "-cid", "-ann"]);
-    heard.lines(&[
+    assert_eq!(observed.take(), ["+cid", "-bob", "-cid", "-ann"]);
+    observed.lines(&[
         ":eve!e@h JOIN #other",
         ":eve!e@h PART #other",
         ":bob!b@h QUIT :again",
         ":eve!e@h PRIVMSG #other :hi",
     ]);
-    assert_eq!(heard.take(), [""; 0], "other channels are not this one, and who has gone goes no more");
+    assert_eq!(observed.take(), [""; 0], "other channels are not this one, and who has gone goes no more");
 }
 
 #[test]
 fn a_name_is_one_person_however_it_is_written() {
-    let mut heard = Heard::with("Ann[x] me");
-    heard.take();
-    heard.lines(&[":ann{X}!a@h PART #c", ":ann{x}!a@h JOIN #c", ":ANN[X]!a@h QUIT :bye"]);
-    assert_eq!(heard.take(), ["-Ann[x]", "+ann{x}", "-ann{x}"], "who leaves is whom the room knows");
+    let mut observed = Observed::with("Ann[x] me");
+    observed.take();
+    observed.lines(&[":ann{X}!a@h PART #c", ":ann{x}!a@h JOIN #c", ":ANN[X]!a@h QUIT :bye"]);
+    assert_eq!(observed.take(), ["-Ann[x]", "+ann{x}", "-ann{x}"], "who leaves is whom the room knows");
 }
 
 #[test]
 fn a_new_name_is_a_leave_and_a_join_also_of_the_bot() {
-    let mut heard = Heard::with("ann me");
-    heard.take();
-    heard.lines(&[
+    let mut observed = Observed::with("ann me");
+    observed.take();
+    observed.lines(&[
         ":ann!a@h NICK :anna",
         ":me!m@h NICK us",
         ":x!x@h PRIVMSG us :psst",
         ":out!o@h NICK outer",
     ]);
-    assert_eq!(heard.take(), ["-ann", "+anna", "-me", "+us", "*x* psst"]);
-    assert_eq!(heard.channel.me(), "us");
+    assert_eq!(observed.take(), ["-ann", "+anna", "-me", "+us", "*x* psst"]);
+    assert_eq!(observed.channel.me(), "us");
 }
 
 #[test]
 fn those_whom_a_netsplit_took_stay_if_they_come_back_in_time() {
-    let mut heard = Heard::with("ann!a@h bob!b@h cid!c@h dan!d@h me");
-    heard.take();
+    let mut observed = Observed::with("ann!a@h bob!b@h cid!c@h dan!d@h me");
+    observed.take();
     for nick in ["ann!a@h", "bob!b@h", "cid!c@h", "dan!d@h"] {
-        heard.lines(&[&format!("@time=2020-01-01T00:00:00.000Z :{nick} QUIT :one.test two.test")]);
+        observed.lines(&[&format!("@time=2020-01-01T00:00:00.000Z :{nick} QUIT :one.test two.test")]);
     }
-    assert_eq!(heard.take(), [""; 0]);
+    assert_eq!(observed.take(), [""; 0]);
     // The same one, another one of that name, one who takes the name; and one who never comes.
-    heard.lines(&[":ann!a@h JOIN #c", ":bob!other@h JOIN #c", ":ann!a@h NICK cid"]);
-    assert_eq!(heard.take(), ["-bob", "+bob", "-cid", "-ann", "+cid"]);
-    heard.now += 9 * MINUTE;
-    assert!(heard.channel.release_due(heard.now).is_empty());
-    let until = heard.channel.next_release().expect("somebody is waited for");
-    let gone = heard.channel.release_due(until);
+    observed.lines(&[":ann!a@h JOIN #c", ":bob!other@h JOIN #c", ":ann!a@h NICK cid"]);
+    assert_eq!(observed.take(), ["-bob", "+bob", "-cid", "-ann", "+cid"]);
+    observed.now += 9 * MINUTE;
+    assert!(observed.channel.release_due(observed.now).is_empty());
+    let until = observed.channel.next_release().expect("a user is waited for");
+    let gone = observed.channel.release_due(until);
     assert_eq!(gone.iter().map(brief).collect::<Vec<_>>(), ["-dan"]);
-    assert!(gone[0].occurred_at() <= until_now() && heard.channel.next_release().is_none());
+    assert!(gone[0].occurred_at() <= until_now() && observed.channel.next_release().is_none());
 }
 
 fn until_now() -> i64 {
@@ -127,31 +128,31 @@ fn until_now() -> i64 {
 fn a_quit_that_only_looks_like_a_split_is_none() {
     for reason in ["a.b c.d e.f", "a.b  c.d", "hello there", "a.b a.b", ".a b.c", "a.b c", "\"a.b c.d\"", ""]
     {
-        let mut heard = Heard::with("ann me");
-        heard.take();
-        heard.lines(&[&format!(":ann!a@h QUIT :{reason}")]);
-        assert_eq!(heard.take(), ["-ann"], "{reason}");
+        let mut observed = Observed::with("ann me");
+        observed.take();
+        observed.lines(&[&format!(":ann!a@h QUIT :{reason}")]);
+        assert_eq!(observed.take(), ["-ann"], "{reason}");
     }
 }
 
 #[test]
 fn a_lost_channel_ends_the_waiting_and_is_told_once() {
-    let mut heard = Heard::with("ann me");
-    heard.lines(&[":ann!a@h QUIT :one.test two.test"]).take();
-    let lost: Vec<_> = heard.channel.lose("why").iter().map(brief).collect();
+    let mut observed = Observed::with("ann me");
+    observed.lines(&[":ann!a@h QUIT :one.test two.test"]).take();
+    let lost: Vec<_> = observed.channel.lose("why").iter().map(brief).collect();
     assert_eq!(lost, ["-ann", "disconnect why"]);
-    assert!(heard.channel.lose("again").is_empty());
-    let mut heard = Heard::with("ann me");
-    heard.take();
-    heard.lines(&[":ann!a@h KICK #c ME :behave"]);
-    assert_eq!((heard.take(), heard.channel.inside()), (vec!["kicked behave".to_owned()], false));
+    assert!(observed.channel.lose("again").is_empty());
+    let mut observed = Observed::with("ann me");
+    observed.take();
+    observed.lines(&[":ann!a@h KICK #c ME :behave"]);
+    assert_eq!((observed.take(), observed.channel.inside()), (vec!["kicked behave".to_owned()], false));
 }
 
 #[test]
 fn lines_of_people_are_told_and_of_servers_and_programs_are_not() {
-    let mut heard = Heard::with("ann me");
-    heard.take();
-    heard.lines(&[
+    let mut observed = Observed::with("ann me");
+    observed.take();
+    observed.lines(&[
         ":ann!a@h PRIVMSG #c :\x02hi\x02 \x0304all",
         ":ann!a@h PRIVMSG #c :\x01ACTION waves\x01",
         ":ann!a@h PRIVMSG #c :\x01VERSION\x01",
@@ -161,16 +162,16 @@ fn lines_of_people_are_told_and_of_servers_and_programs_are_not() {
         ":one.test PRIVMSG #c :served",
         ":me!m@h PRIVMSG #c :my own echo",
     ]);
-    assert_eq!(heard.take(), ["<ann> hi all", "<ann> /me waves", "*ann* secret"]);
+    assert_eq!(observed.take(), ["<ann> hi all", "<ann> /me waves", "*ann* secret"]);
 }
 
 #[test]
 fn a_line_with_an_id_is_one_line_whatever_its_time_and_whoever_hears_it() {
     let said = |time: &str, id: &str| {
-        let mut heard = Heard::with("ann me");
-        heard.take();
-        heard.lines(&[&format!("@time={time}{id} :ann!a@h PRIVMSG #c :hi")]);
-        heard.events.remove(0)
+        let mut observed = Observed::with("ann me");
+        observed.take();
+        observed.lines(&[&format!("@time={time}{id} :ann!a@h PRIVMSG #c :hi")]);
+        observed.events.remove(0)
     };
     let (one, two) =
         (said("2026-01-01T00:00:00.000Z", ";msgid=7"), said("2026-01-01T00:00:09.000Z", ";msgid=7"));
@@ -187,54 +188,54 @@ fn a_line_with_an_id_is_one_line_whatever_its_time_and_whoever_hears_it() {
 
 #[test]
 fn a_move_is_never_before_the_one_that_was_told_before() {
-    let mut heard = Heard::with("me");
-    let at = heard.events.last().expect("a list").occurred_at();
-    heard.take();
-    heard.lines(&["@time=2020-01-01T00:00:00.000Z :ann!a@h JOIN #c"]);
-    assert!(heard.events[0].occurred_at() >= at);
+    let mut observed = Observed::with("me");
+    let at = observed.events.last().expect("a list").occurred_at();
+    observed.take();
+    observed.lines(&["@time=2020-01-01T00:00:00.000Z :ann!a@h JOIN #c"]);
+    assert!(observed.events[0].occurred_at() >= at);
 }
 
 #[test]
 fn a_server_whose_clock_is_behind_does_not_put_our_entry_before_our_last_loss() {
     let before = eitherway::clock::issue();
     let server = Server::new("irc.test");
-    let mut heard =
-        Heard { channel: Channel::new("#C", "me", server), now: Instant::now(), events: Vec::new() };
+    let mut observed =
+        Observed { channel: Channel::new("#C", "me", server), now: Instant::now(), events: Vec::new() };
     let near = eitherway::clock::rfc3339(before - 5_000);
-    heard.lines(&[
+    observed.lines(&[
         &format!("@time={near} :me!m@h JOIN #c"),
         &format!("@time={near} :s 353 me = #c :ann me"),
         &format!("@time={near} :s 366 me #c :End"),
         "@time=1970-01-01T00:00:02.000Z :ann!a@h PART #c",
     ]);
-    assert_eq!(heard.events.len(), 3);
-    assert!(heard.events.iter().all(|event| event.occurred_at() >= before), "{:?}", heard.events);
+    assert_eq!(observed.events.len(), 3);
+    assert!(observed.events.iter().all(|event| event.occurred_at() >= before), "{:?}", observed.events);
 }
 
 #[test]
 fn a_list_that_was_not_asked_for_and_names_that_no_server_has_are_not_believed() {
-    let mut heard = Heard::with("ann me");
-    heard.take();
+    let mut observed = Observed::with("ann me");
+    observed.take();
     let long = "x".repeat(300);
-    heard.lines(&[
+    observed.lines(&[
         ":s 353 me = #c :bob me",
         ":s 366 me #c :End",
         &format!(":{long}!b@h JOIN #c"),
         &format!(":ann!a@h NICK {long}"),
         &format!(":ann!a@h CHGHOST a {long}"),
     ]);
-    assert!(heard.events.is_empty(), "{:?}", heard.events);
+    assert!(observed.events.is_empty(), "{:?}", observed.events);
 }
 
 #[test]
 fn the_most_that_there_were_is_told_with_the_number_that_there_are() {
-    let mut heard = Heard::with("ann me");
-    assert_eq!(heard.channel.count().iter().map(brief).collect::<Vec<_>>(), ["count 2"]);
-    assert!(!heard.channel.has_news());
-    heard.lines(&[":bob!b@h JOIN #c", ":cid!c@h JOIN #c", ":cid!c@h PART #c", ":bob!b@h PART #c"]);
-    assert!(heard.channel.has_news());
-    assert_eq!(heard.channel.count().iter().map(brief).collect::<Vec<_>>(), ["count 4", "count 2"]);
-    assert!(!heard.channel.has_news());
+    let mut observed = Observed::with("ann me");
+    assert_eq!(observed.channel.count().iter().map(brief).collect::<Vec<_>>(), ["count 2"]);
+    assert!(!observed.channel.has_news());
+    observed.lines(&[":bob!b@h JOIN #c", ":cid!c@h JOIN #c", ":cid!c@h PART #c", ":bob!b@h PART #c"]);
+    assert!(observed.channel.has_news());
+    assert_eq!(observed.channel.count().iter().map(brief).collect::<Vec<_>>(), ["count 4", "count 2"]);
+    assert!(!observed.channel.has_news());
 }
 
 /// What a client says to these lines, and how it ends.

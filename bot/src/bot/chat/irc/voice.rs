@@ -7,9 +7,9 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::super::Unsent;
+use super::super::link::sender::Said;
 use super::folding::Folding;
 use super::message::Message;
-use super::sender::Said;
 use super::speech::{self, MOST_LINES};
 
 /// How long the server may take to confirm what was said, while it says other things.
@@ -85,7 +85,7 @@ impl Voice {
                     let _ = asked.done.send(Ok(()));
                 }
             }
-            // No such nick, no such channel, not there, may not, too many targets, too many new ones, not registered, not on his
+            // No such nick, no such channel, not there, may not, too many targets, too many new ones, not registered, not on their
             // list, …
             "401" | "402" | "403" | "404" | "407" | "408" | "415" | "439" | "477" | "486" | "489" | "492"
             | "494" | "531" | "707" | "716" => {
@@ -167,11 +167,11 @@ mod tests {
         let mut other = said(&mut voice, Some("bob"), "hi");
         let _ = voice.next(now);
         hears(&mut voice, ":s 401 me ann{} :No such nick");
-        let unsent = gone.try_recv().expect("an end").expect_err("he is not there");
+        let unsent = gone.try_recv().expect("an end").expect_err("the user is not there");
         assert!(!unsent.is_permanent() && unsent.to_string().contains("No such nick"), "{unsent}");
         assert!(other.try_recv().is_err(), "it was another one");
         voice.lose("the line is cut");
-        assert!(!other.try_recv().expect("an end").expect_err("nobody knows").is_permanent());
+        assert!(!other.try_recv().expect("an end").expect_err("it is unknown").is_permanent());
     }
 
     #[test]

@@ -2,33 +2,20 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
+use tokio::io::{AsyncWriteExt, BufReader, ReadHalf, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::lines::{Lines, Next};
+use super::super::link::Ended;
+use super::super::link::tcp::Stream;
 use super::message::LONGEST_LINE;
 
 /// How long lines may take to be written.
 const WRITES: Duration = Duration::from_secs(30);
 /// Lines that were read and not looked at. With that many, no more are read.
 const READ_AHEAD: usize = 64;
-
-/// A connection to a server.
-pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
-
-/// Why a connection has ended.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Ended {
-    /// It may be opened again.
-    Lost(String),
-    /// It would end so again.
-    Refused(String),
-    /// We were told to leave.
-    Left,
-}
 
 /// Lines in, lines out.
 pub(super) struct Wire {

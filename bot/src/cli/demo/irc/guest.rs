@@ -1,4 +1,4 @@
-//! Somebody in the channel: says what the story tells, and hears what is said.
+//! A user in the channel: says what the scenario tells, and hears what is said.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::cli::exit::{Exit, Failure};
 
 /// How long the server may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
-/// How many lines wait for whoever reads them, and how many to be said.
+/// How many lines wait to be read, and how many to be said.
 const WAITING: usize = 100;
 
 /// What happens in the channel, as a guest sees it.
@@ -42,7 +42,7 @@ impl Heard {
         }
     }
 
-    /// Whether somebody says this.
+    /// Whether a user says this.
     pub(super) fn says(&self, what: &str) -> bool {
         matches!(self, Self::Said(_, text) if text == what)
     }
@@ -89,7 +89,7 @@ impl Guest {
     }
 }
 
-/// Is on the server until the connection or the guest is gone. What nobody hears is forgotten.
+/// Is on the server until the connection or the guest is gone. What is not read is forgotten.
 async fn talk(
     mut server: TcpStream,
     nick: &str,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::super::env::Env;
 use super::super::rows::Rows;
-use super::super::stage::Env;
 use crate::cli::exit::Failure;
 
 /// The counts of the lines of people.
@@ -19,9 +19,9 @@ pub(super) struct Kept {
 
 impl Kept {
     /// Compares; nothing runs any more.
-    pub(super) async fn find(said: &[String], stage: &Env) -> Result<Self, Failure> {
-        let verified = stage.path_args().database.named_or_usual()?.verify(|_| {}).await?;
-        let tables = Rows::open(&stage.database()).await?;
+    pub(super) async fn find(said: &[String], env: &Env) -> Result<Self, Failure> {
+        let verified = env.path_args().database.named_or_usual()?.verify(|_| {}).await?;
+        let tables = Rows::open(&env.database()).await?;
         let kept = tables.all::<(String, String)>("SELECT username, message FROM recent_chat").await?;
         tables.close().await;
         let kept: Vec<String> = kept.into_iter().map(|(name, text)| format!("{name}: {text}")).collect();

@@ -1,4 +1,4 @@
-//! `rosey demo --irc`: the bot in a channel of an IRC server, for whoever comes; if nobody does, guests play a scene.
+//! `rosey demo --irc`: the bot in a channel of an IRC server, for any client that joins; if none does, guests play a scene.
 
 mod guest;
 mod kept;
@@ -16,7 +16,7 @@ use self::guest::{Guest, Heard};
 use self::kept::Kept;
 use self::ngircd::Ngircd;
 use super::database::Database;
-use super::stage::{self, Env};
+use super::env::{self, Env};
 use crate::cli::args::DemoArgs;
 use crate::cli::console;
 use crate::cli::exit::{Exit, Failure};
@@ -94,14 +94,13 @@ pub(super) async fn play(
     end: &CancellationToken,
 ) -> Result<(Exit, serde_json::Value, String), Failure> {
     let program = ngircd::find(args.ngircd.as_deref())?;
-    let mut stage =
-        Env::new(dir.clone(), Database::file(&dir.join(stage::DATABASE)), super::server(args, &dir)?);
-    stage.is_new()?;
+    let mut env = Env::new(dir.clone(), Database::file(&dir.join(env::DATABASE)), super::server(args, &dir)?);
+    env.is_new()?;
     let irc = Ngircd::start(&program, &dir).await?;
     let (_observer, hears) = Guest::join(OBSERVER, irc.port()).await?;
     let mut channel = Channel { hears, said: Vec::new(), visitors: Vec::new() };
-    stage.open().await?;
-    let mut bot = stage.bot_in(&format!("irc://{BOT}@127.0.0.1:{}/{CHANNEL}", irc.port()))?;
+    env.open().await?;
+    let mut bot = env.bot_in(&format!("irc://{BOT}@127.0.0.1:{}/{CHANNEL}", irc.port()))?;
     tokio::select! {
         joined = channel.until("the bot is not in the channel", |heard| *heard == Heard::Joined(BOT.to_owned())) => joined?,
         ended = bot.ended() => {
@@ -114,14 +113,14 @@ pub(super) async fn play(
         visit(&mut channel, end).await?;
     } else if !end.is_cancelled() {
         tokio::select! {
-            played = scene::play(&mut stage, &mut channel, irc.port()) => played?,
+            played = scene::play(&mut env, &mut channel, irc.port()) => played?,
             () = end.cancelled() => console::say("The scene is stopped."),
         }
     }
     let ended = bot.terminate().await?;
-    stage.close_service().await?;
-    let kept = Kept::find(&channel.said, &stage).await?;
-    stage.close().await?;
+    env.close_service().await?;
+    let kept = Kept::find(&channel.said, &env).await?;
+    env.close().await?;
     let exit = if kept.is_good() && ended.success() { Exit::Ok } else { Exit::Failed };
     Ok((exit, kept.json(), kept.text()))
 }
@@ -130,7 +129,7 @@ pub(super) async fn play(
 fn invite(port: u16, fast: bool) {
     let wait = match fast {
         true => "Guests play a scene at once.".to_owned(),
-        false => format!("If nobody comes within {} s, guests play a scene.", COME.as_secs()),
+        false => format!("If no one joins within {} s, guests play a scene.", COME.as_secs()),
     };
     console::say(format!(
         "\nThe bot is in {CHANNEL} on an IRC server of this machine. Come with any client:\n\
@@ -140,16 +139,16 @@ fn invite(port: u16, fast: bool) {
     ));
 }
 
-/// Whether somebody comes in time.
+/// Whether a client joins in time.
 async fn comes(channel: &mut Channel, end: &CancellationToken) -> Result<bool, Failure> {
-    let somebody = async {
+    let joined = async {
         while channel.visitors.is_empty() {
             channel.next().await?;
         }
         Ok(true)
     };
     tokio::select! {
-        came = somebody => came,
+        came = joined => came,
         () = time::sleep(COME) => Ok(false),
         () = end.cancelled() => Ok(false),
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time;
 
-use super::super::stage::Env;
-use super::super::story::Fault;
+use super::super::env::Env;
+use super::super::scenario::Fault;
 use super::{Channel, GUESTS, Guest};
 use crate::cli::console;
 use crate::cli::exit::Failure;
@@ -14,7 +14,7 @@ use crate::cli::exit::Failure;
 const PAUSE: Duration = Duration::from_millis(900);
 
 /// Plays it; the bot must answer every question.
-pub(super) async fn play(stage: &mut Env, channel: &mut Channel, port: u16) -> Result<(), Failure> {
+pub(super) async fn play(env: &mut Env, channel: &mut Channel, port: u16) -> Result<(), Failure> {
     let [alice, bob, carol] = GUESTS;
     let (alice, _) = Guest::join(alice, port).await?;
     let (bob, _) = Guest::join(bob, port).await?;
@@ -23,7 +23,7 @@ pub(super) async fn play(stage: &mut Env, channel: &mut Channel, port: u16) -> R
     asks(channel, &alice, "!help", "!seen").await?;
     asks(channel, &bob, "!tell carol the film starts at eight", "carol").await?;
 
-    stage.act(Fault::KillServer).await?;
+    env.act(Fault::KillServer).await?;
     told("nats-server is killed. The bot writes to the database itself, and answers from it.");
     says(channel, &alice, "does it still know what we say?").await?;
     asks(channel, &bob, "!seen alice", "alice").await?;
@@ -31,7 +31,7 @@ pub(super) async fn play(stage: &mut Env, channel: &mut Channel, port: u16) -> R
     let (carol, _) = Guest::join(carol, port).await?;
     channel.answered("the film starts at eight").await?;
 
-    stage.act(Fault::StartServer).await?;
+    env.act(Fault::StartServer).await?;
     told("nats-server is back.");
     says(channel, &carol, "thanks. I am in!").await?;
     asks(channel, &carol, "!top", "alice").await?;

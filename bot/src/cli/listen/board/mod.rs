@@ -1,13 +1,9 @@
 //! What an operator sees first, in words: whether it is well, and if not, what, since when, and what to do. Page and
 //! `rosey top` show it, and `/status.json` has it as `board`.
 
-mod made;
-mod tiles;
 pub(in crate::cli) mod words;
 
 use serde::{Deserialize, Serialize};
-
-pub(super) use made::Made;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

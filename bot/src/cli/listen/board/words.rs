@@ -69,7 +69,7 @@ pub(in crate::cli) fn circuit(state: &str) -> &'static str {
 }
 
 /// A path, by its name in Health.
-pub(super) fn path(via: &str) -> &str {
+pub(in crate::cli::listen) fn path(via: &str) -> &str {
     match via {
         "nats" => "NATS",
         "db" => "database",

@@ -211,11 +211,11 @@ async fn a_ledger_that_is_changed_by_hand_is_no_fault_of_the_operations() {
         let refused = world.peer.request("rosey.db.messages.outbound.enqueue", enqueue).await.refusal();
         assert!(refused.is_some_and(|code| code >= 500), "{refused:?}");
         world.noticed("not applied").await;
-        assert_eq!(world.file.buried().await, 0);
+        assert_eq!(world.file.dead_letters().await, 0);
         world.file.execute(undo).await;
         let all = i64::try_from(first + 3).unwrap();
         wait_until("all are applied", || async { world.file.number(LINES).await == all }).await;
-        assert_eq!(world.file.buried().await, 0, "{}", world.serve.log());
+        assert_eq!(world.file.dead_letters().await, 0, "{}", world.serve.log());
     }
 }
 

@@ -1,0 +1,31 @@
+//! Forgetting the one who asks.
+
+use super::Question;
+use super::names::{Command, folded, word};
+use crate::op::{Forget, Op, RoseyClient};
+use eitherway::client::Stack;
+use eitherway::operation::Definition;
+
+impl<S: Stack<Op>> Question<'_, S> {
+    /// Says what is forgotten, or does it behind the word that confirms it.
+    pub(super) async fn forgetme(&self) {
+        let yes = self.language.yes();
+        if !word(self.rest).0.eq_ignore_ascii_case(yes) {
+            let Some(commands) = self.bot.commands() else { return };
+            let command = format!("{}{} {yes}", commands.prefix, Command::Forgetme.as_str());
+            return self.reply(&self.language.whether_to_forget(&command)).await;
+        }
+        // Behind the line that asks for it, and before the answer.
+        let at = self.event.occurred_at() + 1;
+        let folded = folded(self.user);
+        // Under the name without upper case wait the messages of others.
+        let other = (folded != self.user).then_some(folded.as_str());
+        for (n, name) in [Some(self.user), other].into_iter().flatten().enumerate() {
+            let db = self.bot.db().with(self.event.head_at(&format!("{}/{n}", Forget::SPEC.name), at));
+            if self.done(db.forget(name).await, "the forgetting").is_none() {
+                return self.sorry().await;
+            }
+        }
+        Self { at: at + 1, ..*self }.reply(self.language.forgotten()).await;
+    }
+}

@@ -1,0 +1,107 @@
+//! What the service manager is told (systemd, `Type=notify`): that this process is ready, that it is about to end, and that it
+//! lives, as long as its writer does. Without `NOTIFY_SOCKET` nobody is told anything.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tokio::time;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// For how long the writer of the database has not turned to its queue; none while no database is open here.
+type Silence = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
+
+/// Tells the service manager. It ends when this is dropped.
+pub(super) struct Supervisor {
+    silence: Arc<OnceLock<Silence>>,
+    is_ready: AtomicBool,
+    _end: Option<DropGuard>,
+}
+
+impl Supervisor {
+    pub(super) fn start(shutdown: &CancellationToken) -> Self {
+        let silence = Arc::<OnceLock<Silence>>::default();
+        let end = std::env::var_os("NOTIFY_SOCKET").is_some().then(|| {
+            let (end, shutdown, silence) = (CancellationToken::new(), shutdown.clone(), Arc::clone(&silence));
+            let ended = end.clone();
+            tokio::spawn(async move { ended.run_until_cancelled(run(shutdown, &silence)).await });
+            end.drop_guard()
+        });
+        Self { silence, is_ready: AtomicBool::new(false), _end: end }
+    }
+
+    /// The files are open, or there is a NATS server to wait for before one is made. However long it is away, that is no reason to
+    /// start this process again.
+    pub(super) fn ready(&self) {
+        if !self.is_ready.swap(true, Ordering::Relaxed) {
+            tell(&[NotifyState::Ready]);
+        }
+    }
+
+    /// The same, with the writer that is to feed the watchdog.
+    pub(super) fn ready_with(&self, silence: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
+        let _ = self.silence.set(Box::new(silence));
+        self.ready();
+    }
+}
+
+async fn run(shutdown: CancellationToken, silence: &OnceLock<Silence>) {
+    let watchdog = Watchdog::of_environment();
+    let stopping = async {
+        shutdown.cancelled().await;
+        tell(&[NotifyState::Stopping]);
+        std::future::pending::<()>().await;
+    };
+    let feeding = async {
+        let Some(watchdog) = watchdog else { return std::future::pending().await };
+        loop {
+            if watchdog.is_fed(silence.get().and_then(|silence| silence())) {
+                tell(&[NotifyState::Watchdog]);
+            }
+            time::sleep(watchdog.every()).await;
+        }
+    };
+    tokio::join!(stopping, feeding);
+}
+
+/// After how long a manager that hears nothing ends this process.
+#[derive(Clone, Copy, Debug)]
+struct Watchdog(Duration);
+
+impl Watchdog {
+    fn of_environment() -> Option<Self> {
+        sd_notify::watchdog_enabled().filter(|after| !after.is_zero()).map(Self)
+    }
+
+    /// Two are heard before a third is missed.
+    fn every(self) -> Duration {
+        self.0 / 4
+    }
+
+    /// A timer alone would prove that timers run. A writer that waits for work turns to its queue every second, and so does one
+    /// whose transactions fail; one that hangs does not.
+    fn is_fed(self, silent: Option<Duration>) -> bool {
+        silent.is_none_or(|silent| silent < self.0 / 2)
+    }
+}
+
+fn tell(what: &[NotifyState<'_>]) {
+    if let Err(e) = sd_notify::notify(what) {
+        tracing::debug!("the service manager is not told: {e}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_is_silent_for_half_of_the_time_feeds_no_watchdog() {
+        let watchdog = Watchdog(Duration::from_secs(60));
+        assert!(watchdog.is_fed(None), "there is no database here");
+        assert!(watchdog.is_fed(Some(Duration::from_secs(29))));
+        assert!(!watchdog.is_fed(Some(Duration::from_secs(30))));
+        assert!(watchdog.every() * 2 <= Duration::from_secs(30), "a lost one is no end");
+    }
+}
