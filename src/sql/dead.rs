@@ -17,6 +17,35 @@ const LIST: &str = "
 const SHOW: &str = "SELECT id, at, code, reason, subject, headers, payload FROM dead_letters WHERE id = $1";
 const DROP: &str = "DELETE FROM dead_letters WHERE id = $1";
 const IDS: &str = "SELECT id FROM dead_letters ORDER BY id";
+const GROUPS: &str = "
+    SELECT same.subject, same.code, same.letters, same.first, same.last, same.newest, letter.reason
+    FROM (SELECT subject, code, count(*) AS letters, min(at) AS first, max(at) AS last, max(id) AS newest
+          FROM dead_letters GROUP BY subject, code) AS same
+    JOIN dead_letters AS letter ON letter.id = same.newest
+    ORDER BY same.newest DESC LIMIT $1";
+const OF_GROUP: &str = "
+    SELECT id FROM dead_letters WHERE subject = $1 AND code = $2 AND id <= $3 ORDER BY id LIMIT $4";
+
+/// Dead letters that came on one subject and failed with one code.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct LetterGroup {
+    /// The subject they came on.
+    pub subject: String,
+    /// The name of the code of their causes.
+    pub code: String,
+    /// How many there are.
+    pub count: u64,
+    /// When the first of them was taken, in unix milliseconds.
+    pub first: i64,
+    /// When the last of them was.
+    pub last: i64,
+    /// The number of the newest.
+    pub newest: i64,
+    /// Why that one is here.
+    pub reason: String,
+}
+
 /// A dead letter as it lies in the database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -106,6 +135,34 @@ impl DeadLetters {
         on!(self, c => sqlx::query_scalar(IDS).fetch_all(c).await)
     }
 
+    /// The same by subject and code: at most `limit` groups, the one with the newest letter first.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn groups(&mut self, limit: u32) -> Result<Vec<LetterGroup>, Cause> {
+        on!(self, c => {
+            let rows = sqlx::query(GROUPS).bind(i64::from(limit)).fetch_all(c).await?;
+            rows.iter().map(read_group).collect()
+        })
+    }
+
+    /// The numbers of the letters of a group up to `newest`, oldest first and at most `limit`.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn ids_of(
+        &mut self,
+        subject: &str,
+        code: &str,
+        newest: i64,
+        limit: u32,
+    ) -> Result<Vec<i64>, Cause> {
+        on!(self, c => {
+            let query = sqlx::query_scalar(OF_GROUP).bind(subject).bind(code).bind(newest);
+            query.bind(i64::from(limit)).fetch_all(c).await
+        })
+    }
+
     /// The one of this number.
     ///
     /// # Errors
@@ -170,6 +227,23 @@ impl StoredDeadLetter {
     pub fn unread_header(&self) -> Option<&str> {
         self.headers.iter().find(|(name, _)| UNREAD.is(name)).map(|(_, value)| value.as_str())
     }
+}
+
+fn read_group<R: Row>(row: &R) -> Result<LetterGroup, sqlx::Error>
+where
+    usize: ColumnIndex<R>,
+    for<'r> i64: Decode<'r, R::Database> + Type<R::Database>,
+    for<'r> String: Decode<'r, R::Database> + Type<R::Database>,
+{
+    Ok(LetterGroup {
+        subject: row.try_get(0)?,
+        code: row.try_get(1)?,
+        count: row.try_get::<i64, _>(2)?.unsigned_abs(),
+        first: row.try_get(3)?,
+        last: row.try_get(4)?,
+        newest: row.try_get(5)?,
+        reason: row.try_get(6)?,
+    })
 }
 
 fn read<R: Row>(row: &R) -> Result<StoredDeadLetter, sqlx::Error>

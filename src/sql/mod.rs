@@ -60,7 +60,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use crate::store::{Purged, Retention};
 pub use audit::Unsound;
-pub use dead::{DeadLetters, StoredDeadLetter};
+pub use dead::{DeadLetters, LetterGroup, StoredDeadLetter};
 pub use future::SqlFuture;
 pub use inspect::{Contents, inspect};
 use reader::SqliteReader;
