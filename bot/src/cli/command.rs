@@ -10,6 +10,7 @@ use super::args::{
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;
 use super::send::operations_help;
+use super::top::TopArgs;
 
 const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
                      effect exactly once.";
@@ -115,6 +116,14 @@ Examples:
 
 Works on the database file, also while a service runs on it.";
 
+const TOP: &str = "\
+Examples:
+  rosey top                                        of the process that listens on 127.0.0.1:7677
+  rosey top --connect unix:/run/rosey/rosey.sock
+  rosey top --once || mail -s 'rosey is not well' operator     exit 1 if it cannot do its work, 4 if it does not answer
+
+The same stands on the page, which a browser finds at the address of --listen. q ends.";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "rosey", version, about = ABOUT, after_help = AFTER, propagate_version = true, max_term_width = 100)]
@@ -168,6 +177,10 @@ pub(super) enum Command {
     /// List, apply again or drop dead letters: messages that could not be understood or applied
     #[command(after_help = DEAD)]
     Dead(DeadArgs),
+    /// Show in a terminal how a process is that runs with --listen: whether it is well, what is wrong and what to do, its paths
+    /// and numbers
+    #[command(after_help = TOP)]
+    Top(TopArgs),
     /// Play a whole session on real processes while one thing after another breaks; end with a table and a verdict
     Demo(DemoArgs),
     /// Look at everything that bot and service need (NATS, its permissions and limits, the database, files, disk, clock),
@@ -220,7 +233,9 @@ impl Command {
             Self::Doctor(args) => (&mut args.store.database, &args.store.namespace),
             Self::Backup(args) => (&mut args.store.database, &args.store.namespace),
             Self::Restore(args) => (&mut args.store.database, &args.store.namespace),
-            Self::Serve(_) | Self::Demo(_) | Self::Config(_) | Self::Completions { .. } => return self,
+            Self::Serve(_) | Self::Top(_) | Self::Demo(_) | Self::Config(_) | Self::Completions { .. } => {
+                return self;
+            }
         };
         database.namespace = namespace.clone().unwrap_or_default();
         self

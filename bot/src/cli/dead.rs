@@ -176,7 +176,7 @@ async fn chosen(letters: &mut DeadLetters, which: &DeadWhich) -> Result<Vec<i64>
 }
 
 /// Offers a letter again, as the service would read it. However often: it has one id. False if there is no such letter.
-async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Result<bool, Cause> {
+pub(super) async fn retry(db: &SqlService<Op>, letters: &mut DeadLetters, id: i64) -> Result<bool, Cause> {
     let invalid = |why: String| Cause::new(Code::INVALID, why);
     let Some(letter) = letters.show(id).await? else { return Ok(false) };
     if letter.at < clock::now() - OLDEST {

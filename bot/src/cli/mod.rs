@@ -21,6 +21,7 @@ mod effective;
 mod environment;
 mod exit;
 mod files;
+mod human;
 mod known;
 mod listen;
 mod log;
@@ -47,6 +48,7 @@ mod shown;
 mod signals;
 mod supervisor;
 mod timeline;
+mod top;
 mod up;
 mod usage;
 mod values;
@@ -155,6 +157,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Backup(args) => backup::run(&global, args).await,
         Command::Restore(args) => restore::run(&global, args).await,
         Command::Dead(args) => dead::run(&global, args).await,
+        Command::Top(args) => top::run(&global, args).await,
         Command::Demo(args) => demo::run(&global, args).await,
         // Shown before, of the configuration as it was read.
         Command::Config(_) => Ok(Exit::Ok),

@@ -265,6 +265,7 @@ impl Paths {
             nats: self.runtime.nats().cloned(),
             direct: self.runtime.direct().clone(),
             outbox: self.runtime.outbox().cloned(),
+            circuits: self.runtime.circuits().cloned(),
         }
     }
 

@@ -68,7 +68,7 @@ async fn one(
         }
     }
     let db = database.open().await?;
-    endpoints.database(&db);
+    endpoints.database(&db, place);
     let writer = db.clone();
     supervisor.ready_with(move || Some(writer.writer().silent));
     let served = service::serve(nats, db.clone(), options, || {}, shutdown.cancelled()).await;

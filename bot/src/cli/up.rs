@@ -51,7 +51,7 @@ async fn both(
         db.close().await;
         return Err(refused);
     }
-    endpoints.database(&db);
+    endpoints.database(&db, args.paths.database.named_or_usual()?);
     let outbox = outbox::open(&args.outbox, &args.paths).await?;
     let paths = Paths::over(&args.paths, "rosey-bot", Some(db.clone()), outbox).await?;
     let writer = db.clone();

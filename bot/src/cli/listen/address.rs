@@ -9,13 +9,13 @@ const EXPECTED: &str =
 
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Address {
+pub(in crate::cli) enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
 /// Reads `--listen`. A name would have to be resolved, to addresses that the operator has not seen.
-pub(super) fn parse(text: &str) -> Result<Address, String> {
+pub(in crate::cli) fn parse(text: &str) -> Result<Address, String> {
     let text = text.trim();
     if let Some(path) = text.strip_prefix("unix:") {
         let path = path.strip_prefix("//").unwrap_or(path);

@@ -1,13 +1,21 @@
-//! `--listen`: how a process that runs for long tells of itself over HTTP. Nothing can be changed there.
+//! `--listen`: how a process that runs for long tells of itself over HTTP. What little can be changed there, only who reaches
+//! the socket or knows a token may change.
 //!
 //! ```text
 //! sources (service, database, paths, bot) ─ sampler, once a second ─► snapshot ─► /readyz /livez /status.json
 //! layers, writer ─ facade `metrics` ─ recorder ──────────────────────────────┴─► /metrics
+//!                                             snapshot ─ board (in words) ─► the page, `rosey top`
 //! ```
 
+mod act;
 mod address;
 mod args;
+pub(super) mod board;
 mod checks;
+mod flow;
+mod lately;
+mod made;
+mod page;
 mod recorder;
 mod routes;
 mod sampler;
@@ -25,6 +33,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use act::Done;
+use act::access::{Access, Who};
+pub(super) use address::{Address, parse as parse_address};
 pub(super) use args::ListenArgs;
 use recorder::Recorded;
 use routes::EndpointState;
@@ -33,6 +44,7 @@ use socket::Socket;
 pub(super) use sources::Client;
 use sources::Sources;
 
+use super::database_options::DatabaseOptions;
 use super::exit::{Exit, Failure};
 use crate::bot::Progress;
 use crate::op::Op;
@@ -59,20 +71,29 @@ impl Endpoints {
         shutdown: &CancellationToken,
     ) -> Result<Self, Failure> {
         let Some(address) = args.address()? else { return Ok(Self(None)) };
+        let who = match (address, args.token()?) {
+            (Address::Unix(_), _) => Who::OfSocket,
+            (Address::Tcp(_), Some(file)) => Who::WithToken(file),
+            (Address::Tcp(_), None) => Who::Nobody,
+        };
         let socket = Socket::bind(address).await;
         let socket = socket.map_err(|why| Failure::new(Exit::Usage, format!("--listen {address}: {why}")))?;
+        let access =
+            Access::new(who).map_err(|why| Failure::new(Exit::Failed, format!("--listen: {why}")))?;
         let recorded = Recorded::begin()?;
         let shown = socket.shown();
-        tracing::info!("endpoints at {shown}: /livez, /readyz, /metrics, /status.json");
+        tracing::info!("endpoints at {shown}: /livez, /readyz, /metrics, /status.json, and a page at /");
         if address.is_public() {
             tracing::warn!("other machines can read the endpoints at {shown}: there is no authentication");
         }
         let sources = Arc::new(Sources::new(command, shutdown.clone()));
-        let mut sampler = Sampler::new(Arc::clone(&sources));
+        let mut sampler = Sampler::new(Arc::clone(&sources), recorded.clone());
         let (told, now) = watch::channel(Arc::new(sampler.look().await));
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
-        let router = routes::router(EndpointState { now, recorded: recorded.clone() });
-        tasks.spawn(sampler.run(told, recorded, stop.clone()));
+        let done = Done::new(Arc::clone(&sources));
+        let page = page::router(now.clone(), access, done);
+        let router = routes::router(EndpointState { now, recorded }, page);
+        tasks.spawn(sampler.run(told, stop.clone()));
         tasks.spawn(server::serve(socket, router, stop.clone()));
         Ok(Self(Some(Running { sources, stop, tasks })))
     }
@@ -89,9 +110,9 @@ impl Endpoints {
         self.0.as_ref().map(|running| running.sources.monitor.clone()).unwrap_or_default()
     }
 
-    /// The database is open.
-    pub(super) fn database(&self, database: &SqlService<Op>) {
-        self.tell(|sources| sources.set_database(database.clone()));
+    /// The database is open, at this place.
+    pub(super) fn database(&self, database: &SqlService<Op>, place: DatabaseOptions) {
+        self.tell(|sources| sources.set_database(database.clone(), place));
     }
 
     /// The paths of the bot are open.

@@ -24,6 +24,7 @@ use eitherway::clock;
 const LOOKED: Duration = Duration::from_secs(10);
 
 const INDEX: &str = "\
+/             the page, for a browser
 /livez        200 while this process works, 503 if it hangs and should be started again
 /readyz       200 while it can do its work, else 503; what is wrong, and since when
 /metrics      counters and states, for Prometheus
@@ -43,13 +44,15 @@ impl EndpointState {
     }
 }
 
-pub(super) fn router(state: EndpointState) -> Router {
+/// All of them: these, and those of the page.
+pub(super) fn router(state: EndpointState, page: Router) -> Router {
     Router::new()
-        .route("/", get(|| async { plain(StatusCode::OK, INDEX.to_owned()) }))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/status.json", get(status))
+        .with_state(state)
+        .merge(page)
         .fallback(|| async {
             plain(StatusCode::NOT_FOUND, format!("There is no such page. There are:\n{INDEX}"))
         })
@@ -59,7 +62,11 @@ pub(super) fn router(state: EndpointState) -> Router {
             refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             refused
         })
-        .with_state(state)
+}
+
+/// What there is.
+pub(super) fn index() -> Response {
+    plain(StatusCode::OK, INDEX.to_owned())
 }
 
 async fn livez(State(state): State<EndpointState>) -> Response {

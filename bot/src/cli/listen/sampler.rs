@@ -10,58 +10,67 @@ use tokio::task::JoinHandle;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use super::board::Board;
 use super::checks::{Memory, Parts};
+use super::flow::{Flow, Totals};
+use super::lately::Lately;
+use super::made::Made;
 use super::recorder::Recorded;
 use super::snapshot::{Seldom, Snapshot};
 use super::sources::{Sources, shown};
 use crate::op::Op;
 use eitherway::clock;
-use eitherway::sql::SqlService;
+use eitherway::sql::{LetterGroup, SqlService};
 
 /// How often it is looked, and every how many looks at what costs a read.
 const EVERY: Duration = Duration::from_secs(1);
 const SELDOM: u32 = 5;
 /// How long one question may take.
 const LIMIT: Duration = Duration::from_secs(1);
+/// How many groups of dead letters are told of.
+const GROUPS: u32 = 20;
 
 /// What is remembered from one look to the next.
 pub(super) struct Sampler {
     sources: Arc<Sources>,
+    recorded: Recorded,
     memory: Memory,
+    flow: Flow,
+    lately: Lately,
     started: i64,
     looks: u32,
     seldom: Seldom,
+    letters: Vec<LetterGroup>,
     oldest: Option<i64>,
     /// A look at the disk, which may hang: there is one at a time.
     disk: Option<JoinHandle<Seldom>>,
 }
 
 impl Sampler {
-    pub(super) fn new(sources: Arc<Sources>) -> Self {
+    pub(super) fn new(sources: Arc<Sources>, recorded: Recorded) -> Self {
         Self {
             sources,
+            recorded,
             memory: Memory::default(),
+            flow: Flow::default(),
+            lately: Lately::default(),
             started: clock::now(),
             looks: 0,
             seldom: Seldom::default(),
+            letters: Vec::new(),
             oldest: None,
             disk: None,
         }
     }
 
     /// Looks until it is told to stop. What is recorded is tidied up with each look.
-    pub(super) async fn run(
-        mut self,
-        told: watch::Sender<Arc<Snapshot>>,
-        recorded: Recorded,
-        stop: CancellationToken,
-    ) {
+    pub(super) async fn run(mut self, told: watch::Sender<Arc<Snapshot>>, stop: CancellationToken) {
         let mut ticks = time::interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let Some(snapshot) = stop.run_until_cancelled(self.look()).await else { return };
             told.send_replace(Arc::new(snapshot));
-            recorded.tidy_up();
+            self.recorded.tidy_up();
         }
     }
 
@@ -87,7 +96,7 @@ impl Sampler {
         self.look_at_outbox().await;
         self.looks = self.looks.wrapping_add(1);
         let (service, bot, paths) = (sources.service(), sources.bot(), sources.paths(self.oldest));
-        let database = database.as_ref().map(|database| shown(database, self.seldom));
+        let database = database.as_ref().map(|database| shown(database, self.seldom, &self.letters));
         let now = clock::now();
         let draining = sources.shutdown.is_cancelled();
         let parts = Parts {
@@ -100,7 +109,7 @@ impl Sampler {
         };
         let checks = self.memory.look(&parts, now);
         let ready = checks.iter().all(|check| check.ok || !check.required);
-        Snapshot {
+        let mut snapshot = Snapshot {
             command: sources.command,
             version: env!("CARGO_PKG_VERSION"),
             started: self.started,
@@ -114,6 +123,25 @@ impl Sampler {
             database,
             paths,
             bot,
+            board: Board::default(),
+        };
+        self.remember(&snapshot);
+        snapshot.board = Made { now: &snapshot, flow: &self.flow, lately: &self.lately }.board();
+        snapshot
+    }
+
+    /// Adds what is so now to what was.
+    #[allow(clippy::cast_precision_loss)] // exact up to 2⁵³
+    fn remember(&mut self, now: &Snapshot) {
+        let services = now.service.iter().flat_map(|service| &service.services);
+        let stream: u64 = services.filter_map(|one| one.stream.as_ref()).map(|stream| stream.messages).sum();
+        let outbox = now.paths.as_ref().and_then(|paths| paths.outbox.as_ref());
+        let waiting = outbox.map_or(0, |outbox| outbox.counts.waiting);
+        let totals = Totals::of(&self.recorded.render(), now.service.as_ref());
+        self.flow.look(now.looked, totals, stream as f64, waiting as f64);
+        self.lately.look(&now.checks, now.paths.as_ref().map(|paths| &paths.health), now.at);
+        for (at, what) in self.sources.acts() {
+            self.lately.did(at, what);
         }
     }
 
@@ -135,6 +163,7 @@ impl Sampler {
         let Some(database) = database else { return };
         if let Ok(Ok(letters)) = time::timeout(LIMIT, database.dead_letters()).await {
             self.seldom.dead_letters = Some(letters);
+            self.letters = if letters == 0 { Vec::new() } else { self.groups().await };
         }
         let file = database.readers().map(|_| PathBuf::from(database.shown()));
         if self.disk.is_none() {
@@ -146,6 +175,22 @@ impl Sampler {
             self.disk = None;
             let dead_letters = self.seldom.dead_letters;
             self.seldom = Seldom { dead_letters, ..found.unwrap_or_default() };
+        }
+    }
+
+    /// The dead letters of the service's database, by what they have in common.
+    async fn groups(&self) -> Vec<LetterGroup> {
+        let Some((_, place)) = self.sources.database_and_place() else { return Vec::new() };
+        let read = async {
+            let mut letters = place.letters().await?;
+            let groups = letters.groups(GROUPS).await;
+            letters.close().await;
+            groups
+        };
+        match time::timeout(LIMIT, read).await {
+            Ok(Ok(groups)) => groups,
+            // They are told of as they were.
+            _ => self.letters.clone(),
         }
     }
 }

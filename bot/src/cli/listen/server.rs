@@ -19,7 +19,7 @@ const CONNECTIONS: usize = 32;
 /// How long the head of a request may be on its way, and how long the whole connection may last.
 const HEAD: Duration = Duration::from_secs(2);
 const WHOLE: Duration = Duration::from_secs(10);
-/// How many bytes the head of a request may have, and how many lines. Its body is not read.
+/// How many bytes the head of a request may have, and how many lines. Its body is read only for an act.
 const BYTES: usize = 16 << 10;
 const LINES: usize = 64;
 /// The pause after a connection that could not be accepted, because this process has no more files for one.

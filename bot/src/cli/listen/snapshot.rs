@@ -6,9 +6,10 @@ use std::time::Instant;
 
 use serde::{Serialize, Serializer};
 
+use super::board::Board;
 use eitherway::outbox::Counts;
 use eitherway::service::{Notice, OperationCounts, ServiceStatus};
-use eitherway::sql::WriterStatus;
+use eitherway::sql::{LetterGroup, WriterStatus};
 use eitherway::{Health, clock};
 
 /// All that is told.
@@ -34,6 +35,8 @@ pub(super) struct Snapshot {
     /// The paths of the bot, if this process is one.
     pub(super) paths: Option<Paths>,
     pub(super) bot: Option<Bot>,
+    /// The same in words, for people.
+    pub(super) board: Board,
 }
 
 /// One thing that must be so, or that should be.
@@ -73,6 +76,8 @@ pub(super) struct Database {
     pub(super) concerns: Vec<String>,
     #[serde(flatten)]
     pub(super) seldom: Seldom,
+    /// Its dead letters by what they have in common.
+    pub(super) letters: Vec<LetterGroup>,
 }
 
 /// What is looked at less often, because it costs a read.

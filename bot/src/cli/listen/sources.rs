@@ -6,15 +6,17 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::super::database_options::DatabaseOptions;
 use super::snapshot::{Bot, Database, Nats, Outbox, Paths, Seldom, Service};
 use crate::bot::{Kind, Progress};
 use crate::op::Op;
 use eitherway::Health;
+use eitherway::clock;
 use eitherway::nats::NatsService;
 use eitherway::outbox::OutboxService;
 use eitherway::service::Monitor;
-use eitherway::sql::SqlService;
-use eitherway::stack::GuardedStore;
+use eitherway::sql::{LetterGroup, SqlService};
+use eitherway::stack::{Circuits, GuardedStore};
 use eitherway::store::Store;
 
 /// What a bot reaches its operations by.
@@ -24,6 +26,7 @@ pub(in crate::cli) struct Client {
     pub(in crate::cli) nats: Option<NatsService<Op>>,
     pub(in crate::cli) direct: GuardedStore<Op>,
     pub(in crate::cli) outbox: Option<OutboxService<Op>>,
+    pub(in crate::cli) circuits: Option<Circuits>,
 }
 
 /// The parts of this process that are there.
@@ -33,6 +36,8 @@ pub(super) struct Sources {
     pub(super) shutdown: CancellationToken,
     pub(super) monitor: Monitor,
     parts: Mutex<Parts>,
+    /// What operators have done since the last look, and when.
+    acts: Mutex<Vec<(i64, String)>>,
 }
 
 #[derive(Clone, Default)]
@@ -41,13 +46,15 @@ struct Parts {
     serves: bool,
     one: bool,
     database: Option<SqlService<Op>>,
+    /// Where that is.
+    place: Option<DatabaseOptions>,
     client: Option<Client>,
     bot: Option<Arc<Progress>>,
 }
 
 impl Sources {
     pub(super) fn new(command: &'static str, shutdown: CancellationToken) -> Self {
-        Self { command, shutdown, monitor: Monitor::new(), parts: Mutex::default() }
+        Self { command, shutdown, monitor: Monitor::new(), parts: Mutex::default(), acts: Mutex::default() }
     }
 
     pub(super) fn serves(&self, one: bool) {
@@ -60,8 +67,9 @@ impl Sources {
         self.parts.lock().one
     }
 
-    pub(super) fn set_database(&self, database: SqlService<Op>) {
-        self.parts.lock().database = Some(database);
+    pub(super) fn set_database(&self, database: SqlService<Op>, place: DatabaseOptions) {
+        let mut parts = self.parts.lock();
+        (parts.database, parts.place) = (Some(database), Some(place));
     }
 
     pub(super) fn set_client(&self, client: Client) {
@@ -81,6 +89,27 @@ impl Sources {
     pub(super) fn database(&self) -> Option<SqlService<Op>> {
         let Parts { database, client, .. } = self.parts.lock().clone();
         database.or_else(|| client.and_then(|client| client.direct.database().cloned()))
+    }
+
+    /// The database that this process has opened itself, and where it is.
+    pub(super) fn database_and_place(&self) -> Option<(SqlService<Op>, DatabaseOptions)> {
+        let parts = self.parts.lock();
+        parts.database.clone().zip(parts.place.clone())
+    }
+
+    /// The circuits of the bot's paths.
+    pub(super) fn circuits(&self) -> Option<Circuits> {
+        self.parts.lock().client.as_ref().and_then(|client| client.circuits.clone())
+    }
+
+    /// Keeps what an operator has done.
+    pub(super) fn did(&self, what: String) {
+        self.acts.lock().push((clock::now(), what));
+    }
+
+    /// What operators have done since this was asked last.
+    pub(super) fn acts(&self) -> Vec<(i64, String)> {
+        std::mem::take(&mut *self.acts.lock())
     }
 
     pub(super) fn outbox(&self) -> Option<OutboxService<Op>> {
@@ -137,7 +166,7 @@ impl Sources {
 }
 
 /// A database, as it is now.
-pub(super) fn shown(database: &SqlService<Op>, seldom: Seldom) -> Database {
+pub(super) fn shown(database: &SqlService<Op>, seldom: Seldom, letters: &[LetterGroup]) -> Database {
     let concerns = Store::<Op>::concerns(database);
     let now = concerns.borrow();
     Database {
@@ -147,5 +176,6 @@ pub(super) fn shown(database: &SqlService<Op>, seldom: Seldom) -> Database {
         trouble: database.trouble().or_else(|| now.disk.clone()),
         concerns: [&now.log, &now.folds].into_iter().flatten().cloned().collect(),
         seldom,
+        letters: letters.to_vec(),
     }
 }

@@ -1,0 +1,170 @@
+//! The numbers of the board.
+
+use super::super::super::{human, number::counted};
+use super::super::board::{Level, Line, Tile};
+use super::super::flow::{Flow, Stretch, Totals};
+use super::super::snapshot::{Bot, Database, Outbox, Snapshot};
+
+/// A commit that takes this long is slow, in seconds.
+const SLOW: f64 = 0.1;
+/// What waits for longer has to be looked at, in milliseconds.
+const LONG: i64 = 60_000;
+
+/// Those that this process has.
+pub(super) fn of(now: &Snapshot, flow: &Flow) -> Vec<Tile> {
+    let mut tiles = vec![operations(now, flow)];
+    tiles.extend(stream(now, flow));
+    let outbox = now.paths.as_ref().and_then(|paths| paths.outbox.as_ref());
+    tiles.extend(outbox.map(|outbox| of_outbox(outbox, now.at, flow)));
+    if let Some(database) = &now.database {
+        tiles.push(commits(database, flow));
+        tiles.push(dead_letters(database, now.at));
+    }
+    tiles.extend(now.bot.as_ref().map(|bot| chat(bot, now.at)));
+    tiles.extend(now.database.as_ref().and_then(file));
+    tiles
+}
+
+fn tile(name: &str, value: String, note: String) -> Tile {
+    Tile { name: name.to_owned(), value, note, level: Level::Fine, lines: Vec::new() }
+}
+
+fn line(name: &str, flow: &Flow, of: impl Fn(&Stretch) -> f64) -> Line {
+    Line { name: name.to_owned(), values: flow.columns(of) }
+}
+
+/// A rate by the path that served.
+type Part = (&'static str, fn(&Totals) -> f64);
+
+fn operations(now: &Snapshot, flow: &Flow) -> Tile {
+    let parts: &[Part] = match now.paths {
+        Some(_) => {
+            &[("NATS", |done| done.nats), ("database", |done| done.db), ("outbox", |done| done.outbox)]
+        }
+        None => &[("service", |done| done.done)],
+    };
+    let whole = flow.whole();
+    let all: f64 = parts.iter().map(|(_, of)| of(&whole.done)).sum();
+    let share = |(name, of): &Part| {
+        let share = 100.0 * of(&whole.done) / all;
+        (share > 0.0).then(|| format!("{name} {} %", human::number(share)))
+    };
+    let shares: Vec<String> = parts.iter().filter_map(share).collect();
+    let note = match (all > 0.0, now.paths.is_some()) {
+        (false, _) => "none in ten minutes".to_owned(),
+        (true, true) => shares.join(", "),
+        (true, false) => format!("{} in ten minutes", human::number(all)),
+    };
+    let rate: f64 = parts.iter().map(|(_, of)| flow.now().per_second(of)).sum();
+    let lines = parts.iter().map(|(name, of)| line(name, flow, |column| column.per_second(of))).collect();
+    Tile { lines, ..tile("Operations", format!("{} / s", human::number(rate)), note) }
+}
+
+fn waits(oldest: Option<i64>, now: i64) -> (Level, String) {
+    match oldest.map(|oldest| now - oldest) {
+        Some(age) => {
+            let level = if age > LONG { Level::Bad } else { Level::Warn };
+            (level, format!("the oldest for {}", human::lasting(age)))
+        }
+        None => (Level::Fine, "none waits".to_owned()),
+    }
+}
+
+/// What is acknowledged and not applied.
+fn stream(now: &Snapshot, flow: &Flow) -> Option<Tile> {
+    let services = now.service.iter().flat_map(|service| &service.services);
+    let streams: Vec<_> = services.filter_map(|one| one.stream.as_ref()).collect();
+    if streams.is_empty() {
+        return None;
+    }
+    let messages: u64 = streams.iter().map(|stream| stream.messages).sum();
+    let oldest = streams.iter().filter_map(|stream| stream.oldest).min().filter(|_| messages > 0);
+    let (level, note) = waits(oldest, now.at);
+    // Under load there is always some on its way.
+    let level = match oldest {
+        Some(oldest) if now.at - oldest < 5000 => Level::Fine,
+        _ => level,
+    };
+    let tile = tile("Stream, not applied", human::grouped(messages), note);
+    Some(Tile { level, lines: vec![line("messages", flow, |column| column.stream)], ..tile })
+}
+
+fn of_outbox(outbox: &Outbox, now: i64, flow: &Flow) -> Tile {
+    let counts = outbox.counts;
+    let (mut level, mut note) = waits(outbox.oldest, now);
+    if counts.waiting > 0 && outbox.oldest.is_none() {
+        (level, note) = (Level::Warn, human::size(counts.bytes));
+    }
+    for (count, what) in [(counts.refused, "refused"), (counts.expired, "too old")] {
+        if count > 0 {
+            note = format!("{note}; {} {what}", human::grouped(count));
+            level = level.max(Level::Warn);
+        }
+    }
+    let tile = tile("Outbox", human::grouped(counts.waiting), note);
+    Tile { level, lines: vec![line("events", flow, |column| column.outbox)], ..tile }
+}
+
+fn commits(database: &Database, flow: &Flow) -> Tile {
+    let last = flow.now();
+    let (took, held) = last.commit().or_else(|| flow.whole().commit()).unwrap_or_default();
+    let note = match last.commit() {
+        Some(_) => {
+            let rate = human::number(last.per_second(|done| done.commits));
+            format!("{} operations each, {rate} commits / s", human::number(held))
+        }
+        None if took > 0.0 => format!("{} operations each, none just now", human::number(held)),
+        None => "none yet".to_owned(),
+    };
+    let failing = database.writer.failing.is_some() || database.trouble.is_some();
+    let level = match (failing, took > SLOW) {
+        (true, _) => Level::Bad,
+        (false, true) => Level::Warn,
+        (false, false) => Level::Fine,
+    };
+    let took = if took > 0.0 { human::takes(took) } else { "–".to_owned() };
+    let millis = |column: &Stretch| column.commit().map_or(0.0, |(seconds, _)| seconds * 1000.0);
+    Tile { level, lines: vec![line("ms", flow, millis)], ..tile("Commit", took, note) }
+}
+
+fn dead_letters(database: &Database, now: i64) -> Tile {
+    let Some(count) = database.seldom.dead_letters else {
+        return tile("Dead letters", "–".to_owned(), "not known at present".to_owned());
+    };
+    let last = database.letters.iter().map(|group| group.last).max();
+    let note = match last.filter(|_| count > 0) {
+        Some(last) => format!("the newest {} ago", human::lasting(now - last)),
+        None => "none".to_owned(),
+    };
+    let level = if count > 0 { Level::Warn } else { Level::Fine };
+    Tile { level, ..tile("Dead letters", human::grouped(count), note) }
+}
+
+fn chat(bot: &Bot, now: i64) -> Tile {
+    let value = bot
+        .last_event
+        .map_or_else(|| "none yet".to_owned(), |last| format!("{} ago", human::lasting(now - last)));
+    let handled: u64 = bot.events.values().sum();
+    let mut note = counted(handled, "event");
+    let failed = bot.operations_failed.saturating_sub(bot.operations_refused);
+    let mut level = Level::Fine;
+    for (count, what) in [
+        (failed, "operations failed"),
+        (bot.messages_undelivered, "undelivered"),
+        (bot.bad_lines, "bad lines"),
+    ] {
+        if count > 0 {
+            note = format!("{note}, {} {what}", human::grouped(count));
+            level = Level::Warn;
+        }
+    }
+    Tile { level, ..tile("Last event of the chat", value, note) }
+}
+
+fn file(database: &Database) -> Option<Tile> {
+    let seldom = &database.seldom;
+    let size = human::size(seldom.file_bytes?);
+    let log = human::size(seldom.log_bytes.unwrap_or_default());
+    let free = seldom.disk_free_bytes.map_or_else(|| "?".to_owned(), human::size);
+    Some(tile("Database file", size, format!("log {log}, {free} free on the disk")))
+}
