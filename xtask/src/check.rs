@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::{Steps, cargo};
-use crate::{deploy, irc, package, postgres, server};
+use crate::{browser, deploy, irc, package, postgres, server};
 
 /// The features of each package that must build alone.
 const FEATURES: [(&str, &[&str]); 2] = [
@@ -158,7 +158,7 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 command.args(["test", "--workspace", "--all-features"]).args(&plan.cargo_test);
                 command.env(server::VARIABLE, server);
                 command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
-                command.envs(irc::for_tests(paths));
+                command.envs(irc::for_tests(paths)).envs(browser::for_tests(paths));
                 steps.run("tests", command, "the first failing test is named above");
             }
             (Part::Demo, Some(server)) => {

@@ -17,6 +17,8 @@ Usage: cargo xtask <COMMAND> [ARGS]
   nats-server  prints the nats-server the others use; fetches one if there is none
   postgres     prints the directory of the PostgreSQL programs that the tests use; fetches them if there are none
   irc          prints the paths of the IRC servers that the tests use; fetches them if there are none
+  browser      prints the paths of the browser and its driver that the tests use; fetches them if there are none
+  screenshots  makes the pictures of rosey's page in docs/screenshots
   release      what must be so before a release; publishes nothing
   dashboard    writes the dashboard for Grafana from the list of metrics; with --check: compares it
   public-api   lists what the public packages offer, in a file for each; with --check: whether that has changed
@@ -35,6 +37,9 @@ Which PostgreSQL is used: that in the directory named by POSTGRES_BIN, else the 
 
 Which IRC servers are used: those named by NGIRCD_BIN and INSPIRCD_BIN, else those in PATH or
 /usr/sbin, else Debian's packages, which are fetched into the target directory.
+
+Which browser is used: those named by CHROMIUM_BIN and CHROMEDRIVER_BIN, else those in PATH, else Debian's
+packages with what they need, which are fetched into the target directory.
 ";
 
 /// The help of one command, if it exists.
@@ -50,6 +55,8 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "nats-server" => NATS_SERVER,
         "postgres" => POSTGRES,
         "irc" => IRC,
+        "browser" => BROWSER,
+        "screenshots" => SCREENSHOTS,
         "release" => RELEASE,
         "dashboard" => DASHBOARD,
         "public-api" => PUBLIC_API,
@@ -265,6 +272,23 @@ unpacked into the target directory and not installed. NGIRCD_BIN and INSPIRCD_BI
 Usage: cargo xtask irc [--fetch]
 
   --fetch   the fetched ones, whatever else is installed
+";
+
+const BROWSER: &str = "\
+Prints the paths of chromium and chromedriver, which the tests of rosey's page use, and fetches them if there are none:
+Debian's packages with the libraries that this machine lacks, unpacked into the target directory and not installed.
+CHROMIUM_BIN and CHROMEDRIVER_BIN name others.
+
+Usage: cargo xtask browser [--fetch]
+
+  --fetch   the fetched ones, whatever else is installed
+";
+
+const SCREENSHOTS: &str = "\
+Makes the pictures of rosey's page in docs/screenshots: at three widths, light and dark, with the system well, in an
+outage and after it. Plays that on real processes; takes a minute.
+
+Usage: cargo xtask screenshots
 ";
 
 const RELEASE: &str = "\

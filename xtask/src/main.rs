@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a command line program talks on stdout")]
 
 mod bench;
+mod browser;
 mod check;
 mod dashboard;
 mod debian;
@@ -71,6 +72,8 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "nats-server" => server::print(&paths, rest),
         "postgres" => postgres::print(&paths, rest),
         "irc" => irc::print(&paths, rest),
+        "browser" => browser::print(&paths, rest),
+        "screenshots" => browser::screenshots(&paths, rest),
         "release" => release::run(&paths, rest),
         "dashboard" => dashboard::write(&paths, rest),
         _ => public_api::list(&paths, rest),

@@ -3,6 +3,7 @@
 mod address;
 mod limits;
 mod metrics;
+mod postgres;
 mod ready;
 mod scrape;
 

@@ -17,6 +17,7 @@ mod irc;
 mod namespaces;
 mod outages;
 mod outbox;
+mod page;
 mod postgres;
 mod postgres_namespaces;
 mod postgres_operator;
@@ -28,4 +29,5 @@ mod soak;
 mod supervised;
 #[path = "../support/mod.rs"]
 mod support;
+mod top;
 mod two_processes;

@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports)] // each test file uses a part of it
 
 mod bot;
+pub(crate) mod browser;
 pub(crate) mod cytube;
 pub(crate) mod irc;
 mod kit;

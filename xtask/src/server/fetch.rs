@@ -84,34 +84,61 @@ fn debian(tools: &Path, bin: &Path) -> Result<PathBuf, String> {
 /// Debian's packages, unpacked into a directory of `place` and not installed. Uses the system's package lists, or else downloads
 /// lists into `place`, which is emptied first.
 pub(crate) fn unpacked(place: &Path, packages: &[&str]) -> Result<PathBuf, String> {
+    let packages: Vec<String> = packages.iter().map(ToString::to_string).collect();
+    unpack(place, |_| Ok(packages.clone()))
+}
+
+/// The same with all packages that `whole` need and this machine lacks, and with `alone` without what they need.
+pub(crate) fn unpacked_with_needs(place: &Path, whole: &[&str], alone: &[&str]) -> Result<PathBuf, String> {
+    unpack(place, |lists| {
+        let mut command = apt(place, lists);
+        command.args(["--simulate", "--no-install-recommends", "install"]).args(whole);
+        let said = output(command)?;
+        let mut packages: Vec<String> = alone.iter().chain(whole).map(ToString::to_string).collect();
+        let lacks = said.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+        packages.extend(lacks.filter(|name| !whole.contains(name)).map(str::to_owned));
+        Ok(packages)
+    })
+}
+
+/// Which packages, is said with the lists that are used.
+fn unpack(
+    place: &Path,
+    packages: impl Fn(Option<&Path>) -> Result<Vec<String>, String>,
+) -> Result<PathBuf, String> {
     let _ = std::fs::remove_dir_all(place);
     created(place)?;
     let download = |lists: Option<&Path>| {
+        let packages = packages(lists)?;
         let mut command = apt(place, lists);
-        command.arg("download").args(packages);
-        quiet(command)
+        command.arg("download").args(&packages);
+        quiet(command).map(|()| packages.len())
     };
     let mut version = apt(place, None);
     version.arg("--version");
     quiet(version)?;
-    if let Err(reason) = download(None) {
-        let lists = place.join("lists");
-        created(&lists.join("partial"))?;
-        let mut update = apt(place, Some(&lists));
-        update.arg("update");
-        quiet(update)
-            .and_then(|()| download(Some(&lists)))
-            .map_err(|second| format!("{reason}; then {second}"))?;
-    }
+    let number = match download(None) {
+        Ok(number) => number,
+        Err(reason) => {
+            let lists = place.join("lists");
+            created(&lists.join("partial"))?;
+            let mut update = apt(place, Some(&lists));
+            update.arg("update");
+            quiet(update)
+                .and_then(|()| download(Some(&lists)))
+                .map_err(|second| format!("{reason}; then {second}"))?
+        }
+    };
     let root = place.join("unpacked");
     let files = arrived(place)?;
-    if files.len() < packages.len() {
-        return Err(format!("{} packages arrived, and not {}", files.len(), packages.len()));
+    if files.len() < number {
+        return Err(format!("{} packages arrived, and not {number}", files.len()));
     }
     for package in files {
         let mut unpack = Command::new("dpkg-deb");
-        unpack.arg("-x").arg(package).arg(&root);
+        unpack.arg("-x").arg(&package).arg(&root);
         quiet(unpack)?;
+        let _ = std::fs::remove_file(package);
     }
     Ok(root)
 }
@@ -143,13 +170,18 @@ fn created(dir: &Path) -> Result<(), String> {
 }
 
 /// Runs a command without output; on failure, the reason is the last line it printed.
-fn quiet(mut command: Command) -> Result<(), String> {
+fn quiet(command: Command) -> Result<(), String> {
+    output(command).map(drop)
+}
+
+/// The same; what it printed on stdout.
+fn output(mut command: Command) -> Result<String, String> {
     eprintln!("→ {}", shown(&command));
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|e| format!("{program} does not start ({e})"))?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().rev().map(str::trim).find(|line| !line.is_empty()).unwrap_or("it said nothing");
