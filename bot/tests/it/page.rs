@@ -45,5 +45,5 @@ async fn bury(server: &impl Url, letters: u64, file: &DbFile) {
     for _ in 0..letters {
         peer.publish("rosey.db.user.joined", r#"{"username":""}"#).await;
     }
-    wait_until("they are kept", || async { file.buried().await == letters }).await;
+    wait_until("they are kept", || async { file.dead_letters().await == letters }).await;
 }

@@ -53,10 +53,10 @@ async fn nothing_is_done_without_the_token_the_form_and_the_page_it_stood_on() {
     assert!(asked.text().await.unwrap().contains("<form"), "it only asks");
     let (code, _) = post(&client, &address, format!("act=drop-letters&subject={}", "x".repeat(10_000))).await;
     assert!(code.is_client_error(), "{code}");
-    assert_eq!(file.buried().await, 2, "nothing was done");
+    assert_eq!(file.dead_letters().await, 2, "nothing was done");
     let (code, said) = post(&client, &address, whole).await;
     assert!(code == StatusCode::OK && said.contains("2 letters were removed"), "{code}: {said}");
-    assert_eq!(file.buried().await, 0);
+    assert_eq!(file.dead_letters().await, 0);
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn over_a_socket_no_token_is_asked_for_and_over_tcp_nobody_acts_without_on
     let address = super::address(&process).await;
     let (code, said) = post(&reqwest::Client::new(), &address, format!("act=drop-letters&{LETTERS}")).await;
     assert!(code == StatusCode::FORBIDDEN && said.contains("--listen-token-file"), "{said}");
-    assert_eq!(file.buried().await, 1);
+    assert_eq!(file.dead_letters().await, 1);
 }
 
 #[test]

@@ -59,12 +59,12 @@ async fn an_act_is_confirmed_refused_without_the_token_and_done_with_it() {
     browser.write("#token", "not-the-token-at-all-12345").await;
     browser.click("button").await;
     browser.shows("[role=alert]", "the token is not the one").await;
-    assert_eq!(file.buried().await, 3, "nothing was done");
+    assert_eq!(file.dead_letters().await, 3, "nothing was done");
     process.says("an act over the endpoints was refused: Remove these letters").await;
     browser.write("#token", TOKEN).await;
     browser.click("button").await;
     browser.shows("[role=status]", "3 letters were removed").await;
-    assert_eq!(file.buried().await, 0);
+    assert_eq!(file.dead_letters().await, 0);
     process.says("an operator's act over the endpoints: Remove these letters").await;
     assert!(!process.log().contains(TOKEN), "the log does not hold the token");
     browser.click("a").await;
@@ -101,7 +101,7 @@ async fn it_is_walked_through_with_the_keyboard_and_keeps_the_focus_when_it_is_r
 async fn bury_more(server: &NatsServer, file: &DbFile) {
     let peer = eitherway_testkit::Peer::connect(server).await;
     peer.publish("rosey.db.user.joined", r#"{"username":"","again":1}"#).await;
-    wait_until("it is kept", || async { file.buried().await == 2 }).await;
+    wait_until("it is kept", || async { file.dead_letters().await == 2 }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
