@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use super::function::{ALONE, has_alone};
 use super::sweep;
 use crate::operation::{Fold, Persist};
 use crate::store::fold::distinct;
@@ -17,8 +16,9 @@ pub(super) fn of_kinds<O: Persist>() -> Vec<&'static [Fold]> {
     O::FOLDS.iter().zip(O::POSTGRES).map(|(same, dialect)| dialect.folds.unwrap_or(same)).collect()
 }
 
-/// The text of the function; nothing, where there is nothing to fold.
-pub(super) fn function<O: Persist>() -> String {
+/// The text of the function; nothing, where there is nothing to fold. It takes this lock, if there is one, as operations do that are
+/// not applied alone.
+pub(super) fn function<O: Persist>(alone: Option<&str>) -> String {
     let mut folds = String::new();
     for fold in distinct(&of_kinds::<O>()) {
         let find = sweep::over(
@@ -45,10 +45,8 @@ pub(super) fn function<O: Persist>() -> String {
     if folds.is_empty() {
         return String::new();
     }
-    let alone = match has_alone::<O>() {
-        true => format!("    PERFORM pg_advisory_xact_lock_shared({ALONE});"),
-        false => String::new(),
-    };
+    let alone =
+        alone.map(|lock| format!("    PERFORM pg_advisory_xact_lock_shared({lock});")).unwrap_or_default();
     let frame = FRAME.replace("{ALONE}", &alone).replace("{LOCK}", LOCK);
     format!(";\n{}", frame.replace("{FOLDS}", folds.trim_end()))
 }

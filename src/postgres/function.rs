@@ -57,7 +57,7 @@ impl Function {
             .replace("{LOCKS}", &locks(&kinds))
             .replace("{SHARED}", &effects(&kinds, |kind| kind.keys != Keys::Own && !kind.spec.claim))
             .replace("{CLAIMS}", &effects(&kinds, |kind| kind.spec.claim));
-        let body = body + &fold::function::<O>();
+        let body = body + &fold::function::<O>(has_alone::<O>().then_some(ALONE));
         let hash = Sha256::digest(&body);
         let hash = hash.iter().take(8).fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
