@@ -61,7 +61,7 @@ macro_rules! from {
 pub struct NatsPath<O>(Nats<O>);
 
 enum Nats<O> {
-    Options(NatsOptions),
+    Options(Box<NatsOptions>),
     Service(NatsService<O>),
 }
 
@@ -84,9 +84,9 @@ enum Outbox<O> {
 }
 
 from! {
-    NatsPath: &str => |url: &str| Nats::Options(NatsOptions::new(url));
-    NatsPath: String => |url: String| Nats::Options(NatsOptions::new(url));
-    NatsPath: NatsOptions => Nats::Options;
+    NatsPath: &str => |url: &str| Nats::Options(NatsOptions::new(url).into());
+    NatsPath: String => |url: String| Nats::Options(NatsOptions::new(url).into());
+    NatsPath: NatsOptions => |options: NatsOptions| Nats::Options(options.into());
     NatsPath: NatsService<O> => Nats::Service;
     OutboxPath: &str => |file: &str| Outbox::Options(OutboxOptions::new(file));
     OutboxPath: String => |file: String| Outbox::Options(OutboxOptions::new(file));

@@ -132,18 +132,25 @@ mod tests {
     /// The number after these characters.
     fn number(element: &str, name: &str) -> f64 {
         let rest = element.split_once(name).unwrap_or_else(|| panic!("{name} in {element}")).1;
-        rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+        rest.split(|c: char| c != '.' && !c.is_ascii_digit())
+            .next()
+            .expect("as it is drawn")
+            .parse()
+            .expect("as it is drawn")
     }
 
     /// What a text or a limit covers: from left to right, and from top to bottom.
     fn area(element: &str) -> Option<[f64; 4]> {
         if element.starts_with("<text") {
             let (x, y) = (number(element, " x=\""), number(element, " y=\""));
-            let words = element.split_once('>').unwrap().1.trim_end_matches("</text>");
+            let words = element.split_once('>').expect("as it is drawn").1.trim_end_matches("</text>");
             Some([x, x + CHARACTER * words.chars().count() as f64, y - 10.0, y + 2.0])
         } else if element.starts_with("<path") {
             let x = number(element, "\"M");
-            let y = number(element.split_once(' ').unwrap().1.split_once(' ').unwrap().1, "");
+            let y = number(
+                element.split_once(' ').expect("as it is drawn").1.split_once(' ').expect("as it is drawn").1,
+                "",
+            );
             Some([x, x, y, number(element, "V")])
         } else {
             None

@@ -28,11 +28,9 @@ async fn what_a_strict_channel_drops_is_said_again_until_it_is_shown_once() {
     }
     tell(&world, None, "/clear the channel").await;
     wait_until("all is marked", || async { world.file.texts(LEFT).await.is_empty() }).await;
-    let room = world.cytube.room();
     let expected = (0..6).map(|n| format!("rosey: message {n} with *looks* and <signs>"));
     let expected: Vec<_> = expected.chain(["rosey: /clear the channel".to_owned()]).collect();
-    assert_eq!(room.lines, expected, "in order, each once");
-    drop(room);
+    assert_eq!(world.cytube.room().lines, expected, "in order, each once");
     world.finish().await;
 }
 
