@@ -75,8 +75,13 @@ impl World {
     }
 
     /// Ends everything in order; nothing is left that `verify` would find.
-    async fn finish(mut self) {
-        assert_eq!(self.bot.running.terminate().await, Some(0), "{}", self.bot.running.log());
+    async fn finish(self) {
+        self.ends_with(0).await;
+    }
+
+    /// The same, where the bot's exit code is this one.
+    async fn ends_with(mut self, code: i32) {
+        assert_eq!(self.bot.running.terminate().await, Some(code), "{}", self.bot.running.log());
         let _ = self.service.terminate_and_log().await;
         self.file.assert_clean().await;
     }

@@ -55,8 +55,10 @@ impl Browser {
         let said = BufReader::new(driver.stdout.take().unwrap());
         let port = tokio::task::spawn_blocking(move || {
             let lines = said.lines().map_while(Result::ok);
-            let line =
-                lines.into_iter().find(|line| line.contains("on port ")).expect("the driver says its port");
+            let line = lines
+                .into_iter()
+                .find(|line| line.contains("successfully on port "))
+                .expect("the driver says its port");
             line.rsplit("on port ").next().unwrap().trim_end_matches('.').to_owned()
         });
         let port = tokio::time::timeout(LIMIT, port).await.expect("the driver starts").unwrap();

@@ -41,6 +41,9 @@ pub(super) struct Sampler {
     looks: u32,
     seldom: Seldom,
     letters: Vec<LetterGroup>,
+    /// Why the last read was not answered, and how many in a row were not answered in time.
+    unread: Option<String>,
+    late: u32,
     oldest: Option<i64>,
     /// A look at the disk, which may hang: there is one at a time.
     disk: Option<JoinHandle<Seldom>>,
@@ -58,6 +61,8 @@ impl Sampler {
             looks: 0,
             seldom: Seldom::default(),
             letters: Vec::new(),
+            unread: None,
+            late: 0,
             oldest: None,
             disk: None,
         }
@@ -78,6 +83,11 @@ impl Sampler {
     pub(super) async fn look(&mut self) -> Snapshot {
         let sources = Arc::clone(&self.sources);
         let database = sources.database();
+        // What has just been opened is not known at all.
+        let new = database.is_some() && self.seldom.dead_letters.is_none();
+        if new || self.looks.is_multiple_of(SELDOM) {
+            self.look_closer(database.as_ref()).await;
+        }
         let answers = match &database {
             Some(database) => time::timeout(LIMIT, database.ping()).await.map_or_else(
                 |_| {
@@ -88,11 +98,8 @@ impl Sampler {
             ),
             None => Ok(()),
         };
-        // What has just been opened is not known at all.
-        let new = database.is_some() && self.seldom.dead_letters.is_none();
-        if new || self.looks.is_multiple_of(SELDOM) {
-            self.look_closer(database.as_ref()).await;
-        }
+        // A writer that has nothing to do does not know whether its database is there.
+        let answers = answers.and_then(|()| self.unread.clone().map_or(Ok(()), Err));
         self.look_at_outbox().await;
         self.looks = self.looks.wrapping_add(1);
         let (service, bot, paths) = (sources.service(), sources.bot(), sources.paths(self.oldest));
@@ -161,9 +168,20 @@ impl Sampler {
     /// Looks at what costs a read.
     async fn look_closer(&mut self, database: Option<&SqlService<Op>>) {
         let Some(database) = database else { return };
-        if let Ok(Ok(letters)) = time::timeout(LIMIT, database.dead_letters()).await {
-            self.seldom.dead_letters = Some(letters);
-            self.letters = if letters == 0 { Vec::new() } else { self.groups().await };
+        let read = time::timeout(LIMIT, database.dead_letters()).await;
+        self.late = if read.is_err() { self.late + 1 } else { 0 };
+        match read {
+            Ok(Ok(letters)) => {
+                self.unread = None;
+                self.seldom.dead_letters = Some(letters);
+                self.letters = if letters == 0 { Vec::new() } else { self.groups().await };
+            }
+            Ok(Err(cause)) => self.unread = Some(cause.to_string()),
+            // One that is late may have been behind others.
+            Err(_) if self.late > 1 => {
+                self.unread = Some(format!("it has not answered {} reads in a row", self.late));
+            }
+            Err(_) => {}
         }
         let file = database.readers().map(|_| PathBuf::from(database.shown()));
         if self.disk.is_none() {

@@ -45,7 +45,7 @@ async fn a_message_is_marked_when_the_channel_has_shown_it() {
     let left = || async { world.file.texts(LEFT).await == ["can you hear me?"] };
     wait_until("what was shown is marked, and what was not is kept", left).await;
     assert_eq!(world.cytube.room().lines, ["rosey: and now?"]);
-    world.finish().await;
+    world.ends_with(1).await; // one message is not delivered
 }
 
 #[tokio::test]

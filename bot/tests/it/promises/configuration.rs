@@ -83,7 +83,8 @@ fn a_blank_variable_is_an_unset_one_for_every_option_of_every_command() {
                 .args(words)
                 .arg("--json")
                 .env_remove("NATS_SERVER_BIN")
-                .env_remove("POSTGRES_BIN");
+                .env_remove("POSTGRES_BIN")
+                .env_remove("NGIRCD_BIN");
             if let Some(blank) = blank {
                 command.envs(names.iter().map(|name| (name, blank)));
                 command.env("NATS_URL", blank).env("DATABASE_URL", blank);
@@ -107,6 +108,7 @@ fn a_blank_variable_is_an_unset_one_for_every_option_of_every_command() {
         "ROSEY_YES",
         "NATS_SERVER_BIN",
         "POSTGRES_BIN",
+        "NGIRCD_BIN",
     ] {
         assert!(seen.contains(name), "{name}: {seen:?}");
     }
