@@ -5,12 +5,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 use super::args::{
     BackupArgs, BotArgs, ConfigArgs, DemoArgs, DoctorArgs, ForgetArgs, Global, InboxArgs, LeaderboardArgs,
     QuoteArgs, RecentArgs, RestoreArgs, SeenArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs,
-    UpArgs,
+    TopArgs, UpArgs,
 };
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;
 use super::send::operations_help;
-use super::top::TopArgs;
 
 const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
                      effect exactly once.";

@@ -45,7 +45,10 @@ impl Browser {
             std::io::stderr().write_all(said.as_bytes()).unwrap();
             return None;
         };
+        // The driver makes a profile there; one of ours keeps it waiting for the browser.
+        let profile = tempfile::tempdir().unwrap();
         let mut driver = Command::new(driver)
+            .env("TMPDIR", profile.path())
             .args(["--port=0", "--log-level=WARNING"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -62,7 +65,6 @@ impl Browser {
             line.rsplit("on port ").next().unwrap().trim_end_matches('.').to_owned()
         });
         let port = tokio::time::timeout(LIMIT, port).await.expect("the driver starts").unwrap();
-        let profile = tempfile::tempdir().unwrap();
         let arguments = [
             "--headless".to_owned(),
             "--no-sandbox".to_owned(),
@@ -70,7 +72,6 @@ impl Browser {
             "--disable-dev-shm-usage".to_owned(),
             "--hide-scrollbars".to_owned(),
             "--no-first-run".to_owned(),
-            format!("--user-data-dir={}", profile.path().display()),
         ];
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "goog:loggingPrefs": {"browser": "ALL"},

@@ -199,10 +199,11 @@ fn the_proof_sees_a_batch_that_is_one_statement_and_so_does_not_see_what_it_has_
 }
 
 #[test]
+#[ignore = "takes minutes: one in some hundred histories has a forgetting beside an append"]
 fn the_proof_sees_a_forgetting_beside_which_others_append() {
     let lock = "pg_advisory_xact_lock_shared(hashtext(current_schema()), -2)";
     assert!(!seen(&batch(&[(lock, lock)]), 12), "the function as it is, is right");
-    assert!(seen(&batch(&[(lock, "pg_backend_pid()")]), CASES));
+    assert!(seen(&batch(&[(lock, "pg_backend_pid()")]), CASES * 20));
 }
 
 /// Two writers report on the same messages, in opposite orders. How often the database had to end one that waited for the other.

@@ -9,7 +9,7 @@ use super::files::Files;
 
 /// Scans that are meant: whose, of what, and why that stays cheap.
 const MEANT: [(&str, &str, &str); 28] = [
-    ("recent_chat", "SCAN recent_chat USING INDEX recent_chat_at", "stops after the `limit` newest lines"),
+    ("recent_chat", "SCAN c USING INDEX recent_chat_at", "stops after the `limit` newest lines"),
     (
         "open_sessions",
         "SCAN user_stats USING INDEX user_stats_open",

@@ -13,7 +13,7 @@ pub(super) use long::{BotArgs, ChatArgs, ServeArgs, ServiceArgs, UpArgs};
 pub(super) use paths::{DatabaseArgs, NatsArgs, PathArgs, StoreArgs};
 pub(super) use short::{
     BackupArgs, ConfigArgs, DemoArgs, DoctorArgs, ForgetArgs, InboxArgs, LeaderboardArgs, QuoteArgs,
-    RecentArgs, RestoreArgs, SeenArgs, SendArgs, StatsArgs, TellArgs,
+    RecentArgs, RestoreArgs, SeenArgs, SendArgs, StatsArgs, TellArgs, TopArgs,
 };
 pub(super) use values::{HedgeAfter, count, filter, millis, millis_or_off, one_of, synchronous, yes_or_no};
 

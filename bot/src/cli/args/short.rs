@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
 
+use super::super::listen::{Address, parse_address};
 use super::super::outbox::OutboxArgs;
 use super::paths::{NatsArgs, PathArgs, StoreArgs};
 use super::values::yes_or_no;
@@ -197,4 +198,14 @@ pub(in crate::cli) struct DemoArgs {
     /// goes wrong
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) keep: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct TopArgs {
+    /// Where the process listens: what its --listen says, such as 127.0.0.1:7677 or unix:/run/rosey/rosey.sock
+    #[arg(long, env = "ROSEY_CONNECT", default_value = "127.0.0.1:7677", value_name = "ADDR", value_parser = parse_address)]
+    pub(in crate::cli) connect: Address,
+    /// Print it once as plain text and end; exit 1 if the process cannot do its work
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(in crate::cli) once: bool,
 }

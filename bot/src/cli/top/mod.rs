@@ -7,29 +7,17 @@ mod terminal;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use clap::{ArgAction, Args};
 use tokio::time;
 
-use super::args::Global;
+use super::args::{Global, TopArgs};
 use super::exit::{Exit, Failure};
 use super::listen::board::{Board, Level};
-use super::listen::{Address, parse_address};
 use super::{console, shown, signals};
 use screen::{Line, Tone};
 use terminal::{Terminal, Wish};
 
 /// How often it is asked.
 const EVERY: Duration = Duration::from_secs(1);
-
-#[derive(Debug, Args)]
-pub(super) struct TopArgs {
-    /// Where the process listens: what its --listen says, such as 127.0.0.1:7677 or unix:/run/rosey/rosey.sock
-    #[arg(long, env = "ROSEY_CONNECT", default_value = "127.0.0.1:7677", value_name = "ADDR", value_parser = parse_address)]
-    connect: Address,
-    /// Print it once as plain text and end; exit 1 if the process cannot do its work
-    #[arg(long, action = ArgAction::SetTrue)]
-    once: bool,
-}
 
 pub(super) async fn run(global: &Global, args: TopArgs) -> Result<Exit, Failure> {
     if args.once || global.json {

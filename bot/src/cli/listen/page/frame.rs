@@ -88,7 +88,7 @@ pub(super) fn sections(board: &Board, access: &Access) -> Vec<(&'static str, &'s
 const fn acts(access: &Access) -> PreEscaped<&'static str> {
     PreEscaped(match access.who {
         Who::OfSocket => "Whoever reaches the socket may act here.",
-        Who::WithToken(_) => "Acts ask for the token of <code>--listen-token-file</code>.",
+        Who::WithToken(_) => "Actions ask for the token of <code>--listen-token-file</code>.",
         Who::Nobody => {
             "Nothing can be changed here: <code>--listen-token-file</code> or a socket would allow it."
         }
