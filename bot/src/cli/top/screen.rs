@@ -164,7 +164,7 @@ fn tile(tile: &Tile) -> Line {
     let tone = if tile.level == Level::Fine { Tone::Strong } else { Tone::Of(tile.level) };
     let value = tile.value.replace('\u{a0}', " ");
     let note = tile.note.replace('\u{a0}', " ");
-    Line::of(Tone::Soft, format!("{:<22}", tile.name))
+    Line::of(Tone::Soft, format!("{:<24}", tile.name))
         .and(tone, format!("{value:<13} "))
         .and(Tone::Plain, format!("{:<DRAWN$}", drawn(&tile.lines)))
         .and(Tone::Soft, format!("  {note}"))
@@ -189,7 +189,7 @@ fn drawn(lines: &[Drawing]) -> String {
 }
 
 fn route(route: &Route, board: &Board) -> Line {
-    let mut line = Line::of(Tone::Soft, format!("{:<22}", route.what));
+    let mut line = Line::of(Tone::Soft, format!("{:<24}", route.what));
     for (n, step) in route.steps.iter().enumerate() {
         let (tone, mark) = match step.state {
             StepState::Serves => (Tone::Of(Level::Fine), "●"),
