@@ -152,7 +152,12 @@ impl NatsOptions {
             }
             options = options.custom_inbox_prefix(prefix);
         }
-        if self.listed_only {
+        // What a server tells of others comes before TLS, from anybody on the way, and names no scheme.
+        let tls = self
+            .addresses()
+            .any(|address| address.get(..6).is_some_and(|s| s.eq_ignore_ascii_case("tls://")));
+        options = if tls { options.require_tls(true) } else { options };
+        if self.listed_only || (tls && self.identity.root_certificates.is_none()) {
             options = options.ignore_discovered_servers();
         }
         // The client reads user and password of an address, and never sends them.

@@ -100,7 +100,7 @@ impl DeadLetters {
             let file = options.path().display();
             return Err(Cause::new(Code::STORAGE, format!("cannot open {file}: {e}")));
         }
-        let connection = sqlite::beside(options).await.map_err(|e| error::cause(&e))?;
+        let connection = limit::within(sqlite::beside(options)).await.map_err(|e| error::cause(&e))?;
         Ok(Self(Letters::Sqlite(connection)))
     }
 

@@ -30,8 +30,8 @@ impl<O: Persist> SqlService<O> {
     #[must_use]
     pub fn writer(&self) -> WriterStatus {
         let (writes, most) = (&self.shared.writes, self.shared.writes.max_capacity());
-        // One that is closed has nothing to turn to.
-        let silent = if writes.is_closed() { Duration::ZERO } else { self.shared.pulse.silent() };
+        // One that was closed has nothing to turn to; one that has panicked is silent.
+        let silent = if self.shared.pulse.has_ended() { Duration::ZERO } else { self.shared.pulse.silent() };
         let failing = self.shared.pulse.failing().map(|cause| cause.to_string());
         WriterStatus { waiting: most - writes.capacity(), most, silent, failing }
     }

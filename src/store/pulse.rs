@@ -17,6 +17,7 @@ pub(crate) struct Pulse {
     born: Instant,
     /// When it last turned to its queue, in milliseconds since then.
     turned: Arc<AtomicU64>,
+    ended: Arc<AtomicBool>,
     failing: Arc<Failing>,
     took: Histogram,
     operations: Histogram,
@@ -61,6 +62,7 @@ impl Pulse {
         Self {
             born: Instant::now(),
             turned: Arc::default(),
+            ended: Arc::default(),
             failing: Arc::default(),
             took: metrics::histogram!(took),
             operations: metrics::histogram!(operations),
@@ -78,6 +80,13 @@ impl Pulse {
     /// For how long it has not.
     pub(crate) fn silent(&self) -> Duration {
         self.born.elapsed().saturating_sub(Duration::from_millis(self.turned.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Relaxed)
     }
 
     /// It has written something.

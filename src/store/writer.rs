@@ -110,12 +110,14 @@ pub(crate) async fn run<B: Backend>(
         let close = batch.close.take();
         writer.commit(batch).await;
         if let Some(tx) = close {
+            writer.pulse.end();
             queue.close();
             writer.backend.close().await;
             let _ = tx.send(());
             return;
         }
     }
+    writer.pulse.end();
     writer.backend.close().await;
 }
 

@@ -308,3 +308,20 @@ async fn a_report_on_a_message_of_somebody_forgotten_has_no_effect(db: &People) 
     assert!(third > other, "no number is given twice");
     assert_eq!(db.tells_of("ann").await.unwrap().len(), 1);
 }
+
+/// A line that is applied again after the ledger has forgotten it is there twice.
+#[tokio::test]
+async fn a_person_whose_lines_are_there_twice_is_forgotten_too() {
+    let file = DbFile::new();
+    let service = file.open().await;
+    let db: People = Db::new(service.clone());
+    db.at(AT * 1000).message_log("ann", "secret").await.unwrap();
+    file.execute(
+        "INSERT INTO recent_chat (timestamp, username, message, at, op_id)
+         SELECT timestamp, username, message, at, op_id FROM recent_chat",
+    )
+    .await;
+    db.at((AT + 1) * 1000).forget("ann").await.unwrap();
+    assert_eq!(file.number("SELECT count(*) FROM recent_chat").await, 0);
+    service.close().await;
+}

@@ -113,7 +113,9 @@ fn end(before: &str, after: &str) -> usize {
                 ends.then_some(at)
             })
         }
-        _ => after.find(|c: char| c.is_whitespace() || c == '"'),
+        _ => after.find(|c: char| c.is_whitespace() || c == '"').map(|at| {
+            if after[at..].starts_with('"') { after[..at].trim_end_matches('\\').len() } else { at }
+        }),
     };
     // A line of JSON must keep its own quotes.
     found.unwrap_or(after.len()).min(next)
@@ -167,6 +169,15 @@ fn debugged(mut text: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::{hide, redact};
+
+    #[test]
+    fn a_text_of_others_leaves_the_json_around_it_whole() {
+        for reason in ["invalid type: string \"y x://a:b\", expected", "x://a:\"b", "x://a:b\\\"c"] {
+            let line = hide(&serde_json::json!({ "reason": reason, "more": 1 }).to_string());
+            let read: Result<serde_json::Value, _> = serde_json::from_str(&line);
+            assert_eq!(read.expect(&line)["more"], 1, "{line}");
+        }
+    }
 
     #[test]
     fn no_password_of_an_address_is_shown_wherever_it_stands() {

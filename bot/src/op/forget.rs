@@ -41,12 +41,15 @@ const GOES: &[&str] = &[
     "INSERT INTO forgotten AS f (username, at, id) VALUES ($1, $2, $3)
      ON CONFLICT (username) DO UPDATE SET at = excluded.at, id = excluded.id
      WHERE (excluded.at, excluded.id) > (f.at, f.id)",
+    // An event that was applied again after the ledger had forgotten it is there twice.
     "INSERT INTO forgotten_events (op_id, at)
      SELECT op_id, at FROM recent_chat
-     WHERE at >= $4 AND username = $1 AND (at, op_id) < ($2, $3) AND substr(op_id, 1, 1) <> ' '",
+     WHERE at >= $4 AND username = $1 AND (at, op_id) < ($2, $3) AND substr(op_id, 1, 1) <> ' '
+     ON CONFLICT (op_id) DO NOTHING",
     "DELETE FROM recent_chat WHERE at >= $4 AND username = $1 AND (at, op_id) < ($2, $3)",
     "INSERT INTO forgotten_events (op_id, at)
-     SELECT id, at FROM presence WHERE username = $1 AND (at, id) < ($2, $3) AND substr(id, 1, 1) <> ' '",
+     SELECT id, at FROM presence WHERE username = $1 AND (at, id) < ($2, $3) AND substr(id, 1, 1) <> ' '
+     ON CONFLICT (op_id) DO NOTHING",
     "DELETE FROM user_baseline WHERE username = $1 AND (folded_at, folded_id) < ($2, $3)",
     // What is later in there cannot be told apart any more, and goes too.
     "UPDATE user_baseline

@@ -16,7 +16,8 @@ pub(super) use is_forgotten;
 /// What is left of a join, a leave or a line: that it was applied.
 pub(super) const EVENTS: &str = concat!(
     "INSERT INTO forgotten_events (op_id, at) SELECT id, at FROM new WHERE ",
-    is_forgotten!("username")
+    is_forgotten!("username"),
+    " ON CONFLICT (op_id) DO NOTHING"
 );
 
 /// A message that nobody is told any more is given up when it is queued.

@@ -68,11 +68,24 @@ impl Definition for KvSet {
         if holds_nul(&self.value) {
             return Err("value: contains NUL".to_owned().into());
         }
-        let bytes = self.value.to_string().len();
+        let bytes = self.value.to_string().len() + spelt_out(&self.value);
         if bytes > MOST_BYTES {
             return Err(format!("value: {bytes} bytes, at most {MOST_BYTES} are taken").into());
         }
         Ok(())
+    }
+}
+
+/// How many bytes PostgreSQL's JSON adds: it writes numbers without an exponent.
+fn spelt_out(value: &Value) -> usize {
+    match value {
+        Value::Number(number) => {
+            let written = number.as_f64().filter(|_| number.is_f64()).map_or(0, |f| f.to_string().len());
+            written.saturating_sub(number.to_string().len())
+        }
+        Value::Array(values) => values.iter().map(spelt_out).sum(),
+        Value::Object(fields) => fields.values().map(spelt_out).sum(),
+        Value::Null | Value::Bool(_) | Value::String(_) => 0,
     }
 }
 

@@ -18,8 +18,9 @@ impl<S: Stack<Op>> Question<'_, S> {
         // Behind the line that asks for it, and before the answer.
         let at = self.event.occurred_at() + 1;
         let folded = folded(self.user);
-        // Under the name without upper case wait the messages of others.
-        let other = (folded != self.user).then_some(folded.as_str());
+        // Under the name without upper case wait the messages of others. Letters beyond Latin-1 may fold into those of another user.
+        let is_own = self.user.chars().all(|letter| letter <= '\u{ff}');
+        let other = (folded != self.user && is_own).then_some(folded.as_str());
         for (n, name) in [Some(self.user), other].into_iter().flatten().enumerate() {
             let db = self.bot.db().with(self.event.head_at(&format!("{}/{n}", Forget::SPEC.name), at));
             if self.done(db.forget(name).await, "the forgetting").is_none() {

@@ -90,9 +90,12 @@ impl Endpoints {
         let mut sampler = Sampler::new(Arc::clone(&sources), recorded.clone());
         let (told, now) = watch::channel(Arc::new(sampler.look().await));
         let (stop, mut tasks) = (CancellationToken::new(), JoinSet::new());
+        let by_any_name = address.is_public() || matches!(access.who, Who::WithToken(_));
         let done = Done::new(Arc::clone(&sources));
         let page = page::router(now.clone(), access, done);
         let router = routes::router(EndpointState { now, recorded }, page);
+        let router =
+            if by_any_name { router } else { router.layer(axum::middleware::from_fn(routes::only_here)) };
         tasks.spawn(sampler.run(told, stop.clone()));
         tasks.spawn(server::serve(socket, router, stop.clone()));
         Ok(Self(Some(Running { sources, stop, tasks })))

@@ -64,6 +64,15 @@ pub(super) fn router(state: EndpointState, page: Router) -> Router {
         })
 }
 
+/// A name that is made to lead here would let another site's page read all of it.
+pub(super) async fn only_here(asked: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let host = asked.headers().get(axum::http::header::HOST);
+    if host.is_none_or(|host| host.to_str().is_ok_and(super::act::access::is_here)) {
+        return next.run(asked).await;
+    }
+    plain(StatusCode::MISDIRECTED_REQUEST, "Ask by an address, or as localhost.\n".to_owned())
+}
+
 /// What there is.
 pub(super) fn index() -> Response {
     plain(StatusCode::OK, INDEX.to_owned())
@@ -122,8 +131,20 @@ async fn status(State(state): State<EndpointState>) -> Response {
 
 /// Without passwords, which an error of a server may repeat, and without characters that command a terminal.
 fn json_of(code: StatusCode, value: &Value) -> Response {
-    let text = shown::json(&secrets::hide(&format!("{value:#}")));
+    let mut value = value.clone();
+    hide(&mut value);
+    let text = shown::json(&format!("{value:#}"));
     answer(code, "application/json", text + "\n")
+}
+
+/// Each string by itself: in the text, what is hidden may take quotes of the JSON along.
+fn hide(value: &mut Value) {
+    match value {
+        Value::String(text) => *text = secrets::hide(text),
+        Value::Array(all) => all.iter_mut().for_each(hide),
+        Value::Object(all) => all.values_mut().for_each(hide),
+        _ => {}
+    }
 }
 
 fn plain(code: StatusCode, text: String) -> Response {

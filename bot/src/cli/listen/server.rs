@@ -1,20 +1,20 @@
 //! Answers over HTTP/1.1, one request a connection, within limits: a client can hold up neither this process nor, for
 //! long, the next one who does.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use super::socket::{Socket, Stream};
 
-/// How many connections are served at once. More wait in the system's queue.
+/// How many connections are served at once. One more ends the oldest, so that many that stall keep out none.
 const CONNECTIONS: usize = 32;
 /// How long the head of a request may be on its way, and how long the whole connection may last.
 const HEAD: Duration = Duration::from_secs(2);
@@ -27,12 +27,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves until it is told to stop; connections that are open then end.
 pub(super) async fn serve(socket: Socket, router: Router, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS);
     let mut failing = false;
     loop {
-        let Some(Ok(place)) = stop.run_until_cancelled(Arc::clone(&room).acquire_owned()).await else {
-            return;
-        };
         let Some(accepted) = stop.run_until_cancelled(socket.accept()).await else { return };
         let stream = match accepted {
             Ok(stream) => stream,
@@ -47,10 +44,16 @@ pub(super) async fn serve(socket: Socket, router: Router, stop: CancellationToke
         };
         failing = false;
         let (router, stop) = (router.clone(), stop.clone());
-        tokio::spawn(async move {
+        open.retain(|one| !one.is_finished());
+        if open.len() == CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        let one = tokio::spawn(async move {
             stop.run_until_cancelled(time::timeout(WHOLE, answer(stream, router))).await;
-            drop(place);
         });
+        open.push_back(one.abort_handle());
     }
 }
 

@@ -79,7 +79,10 @@ fn unix(path: &Path) -> Result<Socket, String> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err("there is a file that is no socket; name another path".to_owned());
         }
-        Ok(_) if Connection::connect(path).is_ok() => {
+        Ok(_)
+            if Connection::connect(path)
+                .map_or_else(|e| e.kind() != io::ErrorKind::ConnectionRefused, |_| true) =>
+        {
             return Err("another process listens there; stop it, or name another path".to_owned());
         }
         _ => {}

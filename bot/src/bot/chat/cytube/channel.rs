@@ -15,9 +15,9 @@ const MOST_MEMBERS: usize = 65_536;
 /// Longer than any name, in bytes, and than the HTML of any line. What is longer is not believed.
 const LONGEST_NAME: usize = 64;
 const LONGEST_LINE: usize = 16 * 1024;
-/// How old a line may be that the server repeats, in milliseconds. The database knows for 14 days what it has taken; an older line
-/// could be written a second time.
-const OLDEST: i64 = 13 * 24 * 60 * 60 * 1000;
+/// How old a line may be that the server repeats, in milliseconds: no ledger forgets sooner than in 8 days what it has taken, and an
+/// older line could be written a second time.
+const OLDEST: i64 = 7 * 24 * 60 * 60 * 1000;
 /// How old a line may be that was relayed when it was said, in milliseconds.
 const LIVE: i64 = 60 * 1000;
 /// A user of this rank may moderate.
@@ -34,6 +34,8 @@ pub(in crate::bot::chat) struct Channel {
     listed: bool,
     /// Whether others bring us the events, perhaps several times.
     relayed: bool,
+    /// When our newest line was said that was shown: others bring it several times.
+    shown: i64,
     moment: Moment,
 }
 
@@ -103,6 +105,7 @@ impl Channel {
             members: HashMap::new(),
             listed: false,
             relayed: false,
+            shown: 0,
             moment: Moment::default(),
         }
     }
@@ -211,7 +214,7 @@ impl Channel {
         // Also our own count: the same words of another one are another line.
         let Some((stamp, content)) = self.taken("chat", &line) else { return Heard::default() };
         if self.is_me(&line.username) {
-            let echo = self.listed.then_some(Echo { to: None, text: content });
+            let echo = (self.listed && self.is_first(&line)).then_some(Echo { to: None, text: content });
             return Heard { events: Vec::new(), echo };
         }
         let content = if line.meta.action { format!("/me {content}") } else { content };
@@ -228,13 +231,22 @@ impl Channel {
     fn whispered(&mut self, line: Line) -> Heard {
         let Some((stamp, content)) = self.taken("pm", &line) else { return Heard::default() };
         if self.is_me(&line.username) {
-            return Heard { events: Vec::new(), echo: Some(Echo { to: Some(line.to), text: content }) };
+            let echo = self.is_first(&line).then_some(Echo { to: Some(line.to), text: content });
+            return Heard { events: Vec::new(), echo };
         }
         if !self.listed || !self.is_me(&line.to) {
             return Heard::default();
         }
         let body = Body::Pm { user: line.username, content };
         Heard { events: vec![Event::new(body, stamp)], echo: None }
+    }
+
+    /// Whether a line of ours is told for the first time: a repetition is the receipt of no other line.
+    fn is_first(&mut self, line: &Line) -> bool {
+        let at = line.time as i64;
+        let before = self.shown;
+        self.shown = before.max(at);
+        !self.relayed || at <= 0 || before < at
     }
 
     /// The stamp of a line, and what it says. None if nobody has said it: the server's own words, or what a channel hides.

@@ -23,6 +23,14 @@ const ASKS: Duration = Duration::from_secs(5);
 /// Events that wait to be handled. With that many, no more are read.
 const WAITING: usize = 256;
 
+/// A site without its port and brackets, as a bot without a robot names it: the ids are the same.
+fn site(domain: &str) -> &str {
+    let is_port = |(host, port): &(&str, &str)| {
+        port.bytes().all(|b| b.is_ascii_digit()) && (!host.contains(':') || host.ends_with(']'))
+    };
+    domain.rsplit_once(':').filter(is_port).map_or(domain, |(host, _)| host).trim_matches(['[', ']'])
+}
+
 /// Listens and speaks until the connection ends.
 pub(super) async fn run(
     bus: Bus,
@@ -32,7 +40,7 @@ pub(super) async fn run(
     entered: &mut Option<Instant>,
 ) -> Ended {
     let mut session = Session {
-        channel: Channel::new(&address.domain, &address.channel, robot).relayed(),
+        channel: Channel::new(site(&address.domain), &address.channel, robot).relayed(),
         bus,
         address,
         robot,
@@ -188,5 +196,16 @@ impl Session<'_> {
         self.voice.lose(reason);
         // It brings the list itself when it is back; it is asked in case that it does not.
         self.asks_at = Instant::now() + ASKS;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::site;
+
+    #[test]
+    fn a_site_is_called_as_by_a_bot_without_a_robot() {
+        let sites = ["cytu.be", "cytu.be:8443", "[::1]:8080", "::1"].map(site);
+        assert_eq!(sites, ["cytu.be", "cytu.be", "::1", "::1"]);
     }
 }

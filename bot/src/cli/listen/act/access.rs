@@ -130,12 +130,13 @@ fn is_ours(headers: &HeaderMap) -> bool {
 }
 
 /// Whether it is an address, or a name that nobody can make lead elsewhere.
-fn is_here(host: &str) -> bool {
+pub(in crate::cli::listen) fn is_here(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => host.rsplit_once(':').map_or(host, |(name, _)| name),
     };
-    matches!(name, "localhost" | "rosey") || name.parse::<std::net::IpAddr>().is_ok()
+    // `rosey` is what programs say at the socket; with a port, a network may resolve it.
+    host == "rosey" || name == "localhost" || name.parse::<std::net::IpAddr>().is_ok()
 }
 
 /// Whether both are the same, in a time that does not say where they differ.
@@ -148,6 +149,16 @@ mod tests {
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
+
+    #[test]
+    fn a_name_that_a_network_may_lead_here_is_not_here() {
+        for here in ["localhost", "localhost:7677", "127.0.0.1:7677", "[::1]:7677", "rosey"] {
+            assert!(is_here(here), "{here}");
+        }
+        for elsewhere in ["rosey:7677", "evil.example", "evil.example:7677", ""] {
+            assert!(!is_here(elsewhere), "{elsewhere}");
+        }
+    }
 
     fn headers(of: &[(&'static str, &'static str)]) -> HeaderMap {
         let header = |(name, value): &(&'static str, &'static str)| {

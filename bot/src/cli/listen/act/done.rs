@@ -43,7 +43,11 @@ impl Done {
     pub(in crate::cli::listen) async fn act(&self, act: Act) -> Result<String, String> {
         let this = self.clone();
         let done = tokio::spawn(async move {
-            let _turn = this.turn.lock().await;
+            let busy = |_| "another act is still being done; look at the page, and ask again".to_owned();
+            let _turn = match act {
+                Act::Circuit { .. } => None, // forced because something else hangs
+                _ => Some(this.turn.try_lock().map_err(busy)?),
+            };
             let done = this.now(&act).await;
             let (said, what) = (act.title(), act.fields());
             match &done {
@@ -69,7 +73,10 @@ impl Done {
             }
             Act::Outbox => {
                 let outbox = self.sources.outbox().ok_or("this process has no outbox")?;
-                let retried = outbox.retry(None).await.map_err(|e| e.to_string())?;
+                let retried = tokio::time::timeout(LIMIT, outbox.retry(None)).await;
+                let retried = retried
+                    .map_err(|_| "the outbox does not answer; it may be done later")?
+                    .map_err(|e| e.to_string())?;
                 let waits = format!("{} again", super::super::super::number::wait(retried.waiting, "event"));
                 match retried.too_old {
                     0 => Ok(waits),
@@ -106,7 +113,11 @@ impl Done {
             let done = if drop {
                 letters.drop_letter(*id).await
             } else {
-                dead::retry(&database, &mut letters, *id).await
+                let late =
+                    |_| Err(Cause::new(eitherway::error::Code::UNAVAILABLE, "the database does not answer"));
+                tokio::time::timeout(LIMIT, dead::retry(&database, &mut letters, *id))
+                    .await
+                    .unwrap_or_else(late)
             };
             match done {
                 Ok(true) => became.done += 1,
