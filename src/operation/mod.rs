@@ -50,6 +50,7 @@ pub use definition::{Definition, Done, Forwarded, OperationOf};
 pub(crate) use definition::{decode, encode_json};
 pub use dialect::{Dialect, Keys};
 pub use migration::Migration;
+#[cfg(feature = "nats")]
 pub(crate) use spec::usual_refusal;
 pub use spec::{Kind, Spec};
 pub use tx::{ApplyError, ApplyFn, Tx};

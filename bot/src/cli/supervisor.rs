@@ -16,19 +16,39 @@ type Silence = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
 pub(super) struct Supervisor {
     silence: Arc<OnceLock<Silence>>,
     is_ready: AtomicBool,
+    stops: Arc<Stopping>,
     _end: Option<DropGuard>,
+}
+
+/// The end is told once, however soon this process ends: by whoever is first.
+#[derive(Default)]
+struct Stopping(AtomicBool);
+
+impl Stopping {
+    fn tell(&self) {
+        if !self.0.swap(true, Ordering::Relaxed) {
+            tell(&[NotifyState::Stopping]);
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        self.stops.tell();
+    }
 }
 
 impl Supervisor {
     pub(super) fn start(shutdown: &CancellationToken) -> Self {
         let silence = Arc::<OnceLock<Silence>>::default();
+        let stops = Arc::<Stopping>::default();
         let end = std::env::var_os("NOTIFY_SOCKET").is_some().then(|| {
-            let (end, shutdown, silence) = (CancellationToken::new(), shutdown.clone(), Arc::clone(&silence));
-            let ended = end.clone();
-            tokio::spawn(async move { ended.run_until_cancelled(run(shutdown, &silence)).await });
+            let (end, shutdown) = (CancellationToken::new(), shutdown.clone());
+            let (ended, silence, stops) = (end.clone(), Arc::clone(&silence), Arc::clone(&stops));
+            tokio::spawn(async move { ended.run_until_cancelled(run(shutdown, &silence, &stops)).await });
             end.drop_guard()
         });
-        Self { silence, is_ready: AtomicBool::new(false), _end: end }
+        Self { silence, is_ready: AtomicBool::new(false), stops, _end: end }
     }
 
     /// The files are open, or there is a NATS server to wait for before one is made. However long it is away, that is no reason to
@@ -46,11 +66,11 @@ impl Supervisor {
     }
 }
 
-async fn run(shutdown: CancellationToken, silence: &OnceLock<Silence>) {
+async fn run(shutdown: CancellationToken, silence: &OnceLock<Silence>, stops: &Stopping) {
     let watchdog = Watchdog::of_environment();
     let stopping = async {
         shutdown.cancelled().await;
-        tell(&[NotifyState::Stopping]);
+        stops.tell();
         std::future::pending::<()>().await;
     };
     let feeding = async {

@@ -70,7 +70,7 @@ async fn over_a_socket_no_token_is_asked_for_and_over_tcp_nobody_acts_without_on
     let key = key(&socket, "http://rosey").await;
     let form = format!("act=retry-letters&{LETTERS}&key={key}");
     let (code, said) = post(&socket, "http://name-of-another-site", form.clone()).await;
-    assert_eq!(code, StatusCode::FORBIDDEN, "{said}");
+    assert_eq!(code, StatusCode::MISDIRECTED_REQUEST, "{said}");
     let (code, said) = post(&socket, "http://rosey", form).await;
     assert!(
         code == StatusCode::CONFLICT && said.contains("could not be"),

@@ -91,7 +91,7 @@ fn config_reads_its_file_once_and_shows_the_defaults_in_force() {
     assert_eq!(options["log"], json!({"value": "debug", "from": "pipe:1"}));
     let usual = |value: &str| json!({"value": value, "from": "default"});
     assert_eq!(options["database-url"], usual("sqlite://rosey.db"));
-    assert_eq!(options["keep"], usual("chat=150h,history=30d,kv=30d,ledger=14d,sent=7d"));
+    assert_eq!(options["keep"], usual("chat=150h,forgotten=30d,history=30d,kv=30d,ledger=14d,sent=7d"));
     assert_eq!(options["nats-credentials"]["value"], json!(null));
     let bot = Ran::of(rosey(dir.path()).args(["config", "--json", "bot", "--chat", "jsonl:-"]));
     let options = json_lines(&bot.out).remove(0)["options"].take();
