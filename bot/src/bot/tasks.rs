@@ -28,12 +28,29 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How often the background tasks run. Zero disables a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Intervals {
-    /// Delivers messages to the channel, and repeats failed marks.
-    pub messages: Duration,
-    /// Records the number of users.
-    pub user_counts: Duration,
-    /// Sends the status, which is also the heartbeat.
-    pub status: Duration,
+    pub(in crate::bot) messages: Duration,
+    pub(in crate::bot) user_counts: Duration,
+    pub(in crate::bot) status: Duration,
+}
+
+impl Intervals {
+    /// How often messages are delivered to the channel, and failed marks repeated: 2 s.
+    #[must_use]
+    pub fn messages(self, messages: Duration) -> Self {
+        Self { messages, ..self }
+    }
+
+    /// How often the number of users is recorded: 300 s.
+    #[must_use]
+    pub fn user_counts(self, user_counts: Duration) -> Self {
+        Self { user_counts, ..self }
+    }
+
+    /// How often the status is sent, which is also the heartbeat: 10 s.
+    #[must_use]
+    pub fn status(self, status: Duration) -> Self {
+        Self { status, ..self }
+    }
 }
 
 impl Default for Intervals {

@@ -52,11 +52,8 @@ impl World {
         let (output, said) = tokio::io::duplex(1 << 20);
         let chat = Jsonl::new(BufReader::new(input), Arc::new(JsonlSender::new(output)));
         let often = Duration::from_millis(20);
-        let bot = Bot::new(db.clone(), Box::new(chat)).name("Rosey").channel("lounge").intervals(Intervals {
-            messages: often,
-            user_counts: Duration::ZERO,
-            status: often,
-        });
+        let intervals = Intervals::default().messages(often).user_counts(Duration::ZERO).status(often);
+        let bot = Bot::new(db.clone(), Box::new(chat)).name("Rosey").channel("lounge").intervals(intervals);
         let bot = tokio::spawn(bot.run(std::future::pending()));
         Self { server, service, file, db, channel, said: BufReader::new(said).lines(), bot }
     }
