@@ -21,7 +21,7 @@ pub(in crate::cli) struct ListenArgs {
     /// and failures; only who knows the token of --listen-token-file can change anything
     #[arg(long, env = "ROSEY_LISTEN_PUBLIC", value_parser = yes_or_no, action = ArgAction::SetTrue)]
     listen_public: bool,
-    /// Who sends the token in this file may act on the page: dead letters, outbox, circuits. Nobody but its owner may read the
+    /// Who sends the token in this file may act on the page: dead letters, outbox, circuits. Only its owner may read the
     /// file. At a socket no token is asked for: who reaches that may act [default: nobody may act over TCP]
     #[arg(long, env = "ROSEY_LISTEN_TOKEN_FILE", value_name = "FILE")]
     listen_token_file: Option<PathBuf>,

@@ -74,7 +74,7 @@ impl Endpoints {
         let who = match (address, args.token()?) {
             (Address::Unix(_), _) => Who::OfSocket,
             (Address::Tcp(_), Some(file)) => Who::WithToken(file),
-            (Address::Tcp(_), None) => Who::Nobody,
+            (Address::Tcp(_), None) => Who::Disabled,
         };
         let socket = Socket::bind(address).await;
         let socket = socket.map_err(|why| Failure::new(Exit::Usage, format!("--listen {address}: {why}")))?;

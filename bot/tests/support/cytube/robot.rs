@@ -55,7 +55,7 @@ impl Robot {
         tell(&self.client, &self.channel, name, payload).await;
     }
 
-    /// Somebody says something.
+    /// A user says something.
     pub(crate) async fn says(&self, name: &str, text: &str) {
         let line = json!({"username": name, "msg": text, "meta": {}, "time": clock::now()});
         self.channel.lock().unwrap().history.push(line.clone());

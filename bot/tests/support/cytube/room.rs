@@ -43,29 +43,29 @@ struct Visitor {
 }
 
 impl Room {
-    /// Somebody comes.
+    /// A user comes.
     pub(crate) fn join(&mut self, name: &str) {
         self.come(name, 1);
     }
 
-    /// Somebody goes.
+    /// A user goes.
     pub(crate) fn leave(&mut self, name: &str) {
         self.go(name);
     }
 
-    /// Somebody says something.
+    /// A user says something.
     pub(crate) fn say(&mut self, name: &str, text: &str) {
         self.said(name, text, clock::now());
     }
 
-    /// Somebody says the same thing twice in one millisecond.
+    /// A user says the same thing twice in one millisecond.
     pub(crate) fn say_twice(&mut self, name: &str, text: &str) {
         let now = clock::now();
         self.said(name, text, now);
         self.said(name, text, now);
     }
 
-    /// Somebody says something to somebody alone.
+    /// A user says something to another one in private.
     pub(crate) fn pm(&mut self, from: &str, to: &str, text: &str) {
         let line = json!({"username": from, "msg": html(text), "meta": {}, "time": clock::now(), "to": to});
         self.tell(to, "pm", &line);

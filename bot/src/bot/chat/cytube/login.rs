@@ -18,7 +18,7 @@ pub(super) struct Answer {
 pub(super) enum Outcome {
     /// We are in, under this name.
     In(String),
-    /// Somebody has the name: our own ghost perhaps, which goes when the server misses it.
+    /// The name is taken: by our own ghost perhaps, which goes when the server misses it.
     Taken(String),
     /// It may do so later.
     Later(String),

@@ -20,8 +20,8 @@ pub(in crate::cli::listen) enum Who {
     OfSocket,
     /// Who knows the token in this file.
     WithToken(PathBuf),
-    /// Nobody.
-    Nobody,
+    /// No act is done from here.
+    Disabled,
 }
 
 /// Lets in, or not.
@@ -61,7 +61,7 @@ impl Access {
     ) -> Result<(), String> {
         let bearer = text(headers, AUTHORIZATION.as_str()).and_then(|said| said.strip_prefix("Bearer "));
         match &self.who {
-            Who::Nobody => return Err(NOBODY.to_owned()),
+            Who::Disabled => return Err(DISABLED.to_owned()),
             // A name that is made to lead here would make another site's page one of ours.
             Who::OfSocket if !is_here(text(headers, HOST.as_str()).unwrap_or_default()) => {
                 return Err("the page was asked for by a name; ask by an address, or as localhost".to_owned());
@@ -85,7 +85,7 @@ impl Access {
     }
 }
 
-const NOBODY: &str = "nothing can be done from here: listen at a socket (--listen unix:PATH), or name the file of a \
+const DISABLED: &str = "nothing can be done from here: listen at a socket (--listen unix:PATH), or name the file of a \
                       token (--listen-token-file FILE)";
 
 /// The token in a file that nobody else can read.
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn nobody_acts_where_nothing_allows_it() {
-        let access = Access::new(Who::Nobody).expect("a key");
+        let access = Access::new(Who::Disabled).expect("a key");
         assert!(
             access
                 .check(&headers(&OURS), access.key(), "")

@@ -121,7 +121,7 @@ impl Done {
             };
             match done {
                 Ok(true) => became.done += 1,
-                // Somebody else was quicker.
+                // Another act was quicker.
                 Ok(false) => {}
                 Err(cause) => became.refused.push((*id, cause)),
             }

@@ -17,7 +17,7 @@ pub(super) fn question(act: &Act, access: &Access, why: Option<&str>) -> Markup 
             @if let Some(why) = why {
                 p.refused role="alert" { strong { "Refused: " } (shown::clean(why)) "." }
             }
-            @if matches!(access.who, Who::Nobody) {
+            @if matches!(access.who, Who::Disabled) {
                 p { "Nothing can be done from here: listen at a socket, or name the file of a token with " code { "--listen-token-file" } "." }
             } @else {
                 form method="post" action="/act" {

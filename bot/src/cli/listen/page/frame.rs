@@ -74,7 +74,7 @@ pub(super) fn page(board: &Board, access: &Access) -> Markup {
 
 /// The sections, in the order in which an operator asks: an id, a name, what is in it.
 pub(super) fn sections(board: &Board, access: &Access) -> Vec<(&'static str, &'static str, Markup)> {
-    let may_act = !matches!(access.who, Who::Nobody);
+    let may_act = !matches!(access.who, Who::Disabled);
     vec![
         ("verdict", "Is it well?", parts::verdict(board)),
         ("problems", "What is wrong", parts::problems(board)),
@@ -89,7 +89,7 @@ const fn acts(access: &Access) -> PreEscaped<&'static str> {
     PreEscaped(match access.who {
         Who::OfSocket => "Whoever reaches the socket may act here.",
         Who::WithToken(_) => "Actions ask for the token of <code>--listen-token-file</code>.",
-        Who::Nobody => {
+        Who::Disabled => {
             "Nothing can be changed here: <code>--listen-token-file</code> or a socket would allow it."
         }
     })
