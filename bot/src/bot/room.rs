@@ -14,6 +14,7 @@ use super::event::{Body, Event};
 #[derive(Debug, Default)]
 pub struct ChannelState {
     state: Mutex<State>,
+    turns: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +28,32 @@ struct State {
     watched_until: Option<i64>,
     /// The value of `watched_until` when the last user list came.
     before_list: Option<i64>,
+    /// User lists that are not reconciled yet, and who has joined since the first of them.
+    lists: usize,
+    joined: BTreeSet<String>,
+}
+
+/// The turn of a user list to be reconciled, until it is dropped.
+pub(super) struct Turn<'a> {
+    room: &'a ChannelState,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Turn<'_> {
+    /// Whether this user has joined since the list came, if only to leave again.
+    pub(super) fn has_joined(&self, user: &str) -> bool {
+        self.room.state().joined.contains(user)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.room.state();
+        state.lists = state.lists.saturating_sub(1);
+        if state.lists == 0 {
+            state.joined.clear();
+        }
+    }
 }
 
 /// The number of users and connections.
@@ -71,6 +98,11 @@ impl ChannelState {
         self.state().before_list
     }
 
+    /// Waits until the user lists before this one are reconciled. Each list takes one turn. Cancel safe.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        Turn { _turn: self.turns.lock().await, room: self }
+    }
+
     /// Updates the state.
     pub(super) fn observe(&self, event: &Event) {
         self.state().apply(event);
@@ -92,12 +124,15 @@ impl State {
         match &event.body {
             Body::Connect => (self.online, self.watching) = (Some(true), false),
             Body::Disconnect { .. } | Body::Kicked { .. } => {
-                let watched_until = self.watched_until;
-                *self = Self { online: Some(false), watched_until, ..Self::default() };
+                let Self { watched_until, lists, joined, .. } = std::mem::take(self);
+                *self = Self { online: Some(false), watched_until, lists, joined, ..Self::default() };
             }
             Body::UserJoin { user, .. } => {
                 self.online = Some(true);
                 self.users.insert(user.clone());
+                if self.lists > 0 {
+                    self.joined.insert(user.clone());
+                }
             }
             Body::UserLeave { user } => {
                 self.online = Some(true);
@@ -109,6 +144,7 @@ impl State {
             }
             Body::UserList { users } => {
                 (self.online, self.watching) = (Some(true), true);
+                self.lists += 1;
                 self.users = users.iter().map(|u| u.username.clone()).collect();
                 self.before_list = self.watched_until;
                 self.watched_until = self.watched_until.max(Some(event.occurred_at()));
@@ -154,6 +190,18 @@ mod tests {
         let lost = [(1, list(&["a"])), (2, Body::Disconnect { reason: None })];
         let room = after(&lost);
         assert_eq!((room.online(), room.counts(), room.has("a")), (Some(false), None, false));
+    }
+
+    #[tokio::test]
+    async fn who_has_joined_since_a_list_is_known_until_it_is_reconciled_though_he_left_again() {
+        let join = |user: &str| Body::UserJoin { user: user.into(), user_data: UserData::named(user) };
+        let events = [(1, list(&["a"])), (2, join("b")), (3, leave("b")), (4, list(&["a"]))];
+        let room = after(&events);
+        let first = room.turn().await;
+        assert_eq!((first.has_joined("b"), first.has_joined("a")), (true, false));
+        drop(first);
+        assert!(room.turn().await.has_joined("b"), "the second list was waiting");
+        assert!(!room.turn().await.has_joined("b"));
     }
 
     #[test]

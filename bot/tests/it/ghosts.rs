@@ -28,6 +28,14 @@ async fn ghosts(always: bool) {
     let db = Db::new(boxed(builder.over(Some(nats.clone()), direct(&file, &nats).await, NO_PATH).stack));
     let first = db.send(joined("first")).await.unwrap().via;
     assert!(always || first == Via::NATS);
+    let peer = Peer::connect(&server).await;
+    let joins = async || {
+        let stats = peer.request("$SRV.STATS", "").await.json();
+        assert_eq!(stats["data"]["overruns"], 0);
+        stats["endpoints"][0]["data"].clone()
+    };
+    // A service that is frozen in the middle of a transaction locks the database.
+    wait_until("the service is done with the first", || async { joins().await["done"] == 1 }).await;
 
     service.freeze();
     let sent = (0..GHOSTS).map(|n| db.send(joined(&format!("user{n}"))));
@@ -36,12 +44,6 @@ async fn ghosts(always: bool) {
     }
     service.thaw();
 
-    let peer = Peer::connect(&server).await;
-    let joins = async || {
-        let stats = peer.request("$SRV.STATS", "").await.json();
-        assert_eq!(stats["data"]["overruns"], 0);
-        stats["endpoints"][0]["data"].clone()
-    };
     wait_until("the service has met them", || async { joins().await["done"] == GHOSTS + 1 }).await;
     // Whichever path was faster, that of the other one is the repeat.
     let repeated = joins().await["repeated"].as_u64().unwrap();

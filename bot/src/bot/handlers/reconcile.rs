@@ -24,6 +24,8 @@ const AT_ONCE: usize = 32;
 pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let Body::UserList { users } = &event.body else { return };
     let watched_here = bot.room().watched_before_list();
+    // A list finds the sessions that the list before it has opened.
+    let turn = bot.room().turn().await;
     let present: BTreeSet<&str> = users.iter().map(|user| user.username.as_str()).collect();
     let watched_before = bot.last_heartbeat().await.map(|seconds| seconds.saturating_mul(1000));
     let sessions = bot.count_result(bot.db().open_sessions().await).inspect_err(|error| {
@@ -34,10 +36,10 @@ pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
 
     let watched_until = watched_here.or(watched_before);
     let mut moves = FuturesUnordered::new();
-    // Who came right behind the list, in the same second: a session knows no less.
+    // Who came right behind the list, in the same second: a session's time is no finer.
     let is_new = |session: &Session| {
         session.since.saturating_mul(1000).saturating_add(999) >= event.occurred_at()
-            && bot.room().has(&session.username)
+            && turn.has_joined(&session.username)
     };
     let gone =
         sessions.iter().filter(|session| !present.contains(session.username.as_str()) && !is_new(session));
