@@ -123,6 +123,7 @@ pub mod sql;
 mod sqlite;
 pub mod stack;
 pub mod store;
+pub mod trace;
 
 pub use client::{Db, Stack};
 pub use deadline::Deadline;
