@@ -120,7 +120,7 @@ async fn the_page_of_metrics_says_what_a_process_tells_and_nothing_else() {
     }
     let told: BTreeSet<&String> = before.families.keys().chain(after.families.keys()).collect();
     // What has not happened is not counted.
-    let may_lack = ["rosey_fallbacks_total", "rosey_hedges_total"];
+    let may_lack = ["rosey_fallbacks_total", "rosey_hedges_total", "rosey_trace_spans_total"];
     let lacking: Vec<&String> = page
         .iter()
         .map(|row: &Row| &row.name)
