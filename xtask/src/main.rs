@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command line program talks on stdout")]
 
+mod before;
 mod bench;
 mod book;
 mod browser;

@@ -31,3 +31,4 @@ mod supervised;
 mod support;
 mod top;
 mod two_processes;
+mod upgrade;
