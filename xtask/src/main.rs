@@ -13,6 +13,7 @@ mod dashboard;
 mod debian;
 mod deploy;
 mod failure;
+mod first_operation;
 mod help;
 #[cfg(test)]
 mod imports;
@@ -21,6 +22,8 @@ mod launch;
 #[cfg(test)]
 mod links;
 mod package;
+#[path = "../../bot/tests/support/page/mod.rs"]
+mod page;
 mod paths;
 mod postgres;
 mod public_api;

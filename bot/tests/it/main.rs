@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod durable;
 mod endpoints;
+mod first_hour;
 mod ghosts;
 mod handover;
 mod irc;
