@@ -173,7 +173,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             if global.json {
                 console::print_json(&document);
             } else {
-                console::print(&format!("{document:#}"));
+                console::print(format!("{document:#}"));
             }
             Ok(Exit::Ok)
         }
