@@ -23,6 +23,8 @@ pub struct Hints {
     pub outbox: &'static str,
     /// What verifies a database.
     pub verify: &'static str,
+    /// What puts a backup in the place of a database.
+    pub restore: &'static str,
     /// What brings a database to the schema of this program.
     pub migrate: &'static str,
     /// What the program is called, where a newer release of it is needed.
@@ -37,6 +39,7 @@ impl Hints {
         dead_letters: "the table `dead_letters`",
         outbox: "`outbox::list`",
         verify: "`sql::verify`",
+        restore: "`sql::backup::restore`",
         migrate: "`SqlService::open`",
         program: "release of this program",
         option: |name| format!("the option `{name}`"),

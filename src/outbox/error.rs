@@ -58,7 +58,11 @@ pub enum OutboxError {
         wanted: Namespace,
     },
     /// The file was written by a newer program.
-    #[error("the outbox {} is newer than this program; use a newer {}", path.display(), hints().program)]
+    #[error(
+        "the outbox {} is newer than this program: use a newer {}, or let that one replay what waits in it before ({}). The file is \
+         as it was",
+        path.display(), hints().program, hints().outbox
+    )]
     Newer {
         /// The file.
         path: PathBuf,

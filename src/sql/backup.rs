@@ -10,9 +10,10 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::{self, Instant};
 
-use super::inspect::{Contents, inspect};
+use super::inspect::{Contents, contents};
+use super::migrate::{Schema, migrate, schema};
 use super::sqlite::{OpenError, SqliteOptions};
-use super::verify::verify;
+use super::verify::{verify, verify_file};
 use super::{holders, lock};
 use crate::clock;
 use crate::hints::hints;
@@ -35,6 +36,8 @@ pub struct Copied {
     pub contents: Contents,
     /// How many values were compared, and are right.
     pub compared: u64,
+    /// Whether its schema is an older one than this program's: then only the file itself was checked, and nothing in it.
+    pub older: bool,
 }
 
 /// What [`restore`] has done.
@@ -138,7 +141,8 @@ impl Drop for Part {
 
 /// Writes a copy of the database to a new file: its state at one moment. Other programs go on reading and writing meanwhile; the
 /// log of the database grows until the copy is made. What was copied is [verified](verify), on the disk, and only then called
-/// by its name. The mode of the file is that of the options.
+/// by its name. The mode of the file is that of the options. A database that has not been brought to the schema of this program
+/// yet is copied as it is, so that an older program can go back to it; of that one only the file itself is checked.
 ///
 /// Cancel safe: dropping the future leaves no file.
 ///
@@ -152,7 +156,7 @@ pub async fn backup<O: Persist>(
     if to.symlink_metadata().is_ok() {
         return Err(CopyError::Exists(to.to_owned()));
     }
-    let (part, copied) = copy::<O>(options, to, options.file_mode, progress).await?;
+    let (part, copied) = copy::<O>(options, to, options.file_mode, false, progress).await?;
     if to.symlink_metadata().is_ok() {
         return Err(CopyError::Exists(to.to_owned()));
     }
@@ -160,7 +164,7 @@ pub async fn backup<O: Persist>(
     Ok(copied)
 }
 
-/// Puts a backup in the place of the database. It is copied and [verified](verify) first; the file that stood there is kept
+/// Puts a backup in the place of the database. It is copied, brought to the schema of this program, and [verified](verify) first; the file that stood there is kept
 /// beside it, called `….before-TIME`. There is a whole database at the path at every moment.
 ///
 /// Refuses while a program has the database open, and keeps this framework's programs from opening it meanwhile.
@@ -181,7 +185,7 @@ pub async fn restore<O: Persist>(
     // Said before a long copy is made.
     Alone::with(options).await?.close().await;
     let mode = fs::metadata(target).ok().map_or(options.file_mode, |file| mode_of(&file));
-    let (part, copied) = copy::<O>(&options.at(from), target, mode, progress).await?;
+    let (part, copied) = copy::<O>(&options.at(from), target, mode, true, progress).await?;
     let _lock = lock::lock(options).await?;
     let mut alone = Alone::with(options).await?;
     let newer = alone.compare(&copied.contents).await?;
@@ -206,11 +210,12 @@ fn mode_of(_: &fs::Metadata) -> u32 {
     files::PRIVATE
 }
 
-/// A verified copy beside `to`.
+/// A verified copy beside `to`; `bring`: to the schema of this program.
 async fn copy<O: Persist>(
     from: &SqliteOptions,
     to: &Path,
     mode: u32,
+    bring: bool,
     mut progress: impl FnMut(Step) + Send,
 ) -> Result<(Part, Copied), CopyError> {
     let path = from.path();
@@ -230,11 +235,14 @@ async fn copy<O: Persist>(
     let of_source = |error| CopyError::Open(OpenError::of(path, error));
     // It changes nothing; one that can only read would leave two files beside the database.
     let mut source = from.reading().read_only(false).connect().await.map_err(of_source)?;
+    schema(path, O::MIGRATIONS, &mut source).await?;
     fill(&mut source, text, &part.0, &mut progress).await?.map_err(of_source)?;
     source.close().await.map_err(of_source)?;
     let options = from.at(&part.0);
-    let verdict = verify::<O>(&options, |check| progress(Step::Checks(check))).await?;
-    let contents = inspect::<O>(&options).await?;
+    let (contents, older) = look::<O>(&options, bring).await?;
+    let told = |check| progress(Step::Checks(check));
+    let verdict =
+        if older { verify_file(&options, told).await? } else { verify::<O>(&options, told).await? };
     if !verdict.is_clean() {
         return Err(CopyError::Unclean { path: path.to_owned(), wrong: verdict.wrong.values().sum() });
     }
@@ -242,7 +250,22 @@ async fn copy<O: Persist>(
         .and_then(|file| file.sync_all())
         .map_err(|error| CopyError::Write { path: part.0.clone(), error })?;
     let compared = verdict.compared.values().sum();
-    Ok((part, Copied { file: to.to_owned(), contents, compared }))
+    Ok((part, Copied { file: to.to_owned(), contents, compared, older }))
+}
+
+/// What a copy holds, and whether its schema is an older one; `bring`: once it is not any more.
+async fn look<O: Persist>(options: &SqliteOptions, bring: bool) -> Result<(Contents, bool), OpenError> {
+    let path = options.path();
+    let failed = |error| OpenError::of(path, error);
+    // As it is: no log beside the copy.
+    let mut connection = options.as_it_is().connect().await.map_err(failed)?;
+    let older = schema(path, O::MIGRATIONS, &mut connection).await? == Schema::Older;
+    if older && bring {
+        migrate(path, O::MIGRATIONS, &mut connection).await?;
+    }
+    let contents = contents(path, &mut connection).await?;
+    connection.close().await.map_err(failed)?;
+    Ok((contents, older && !bring))
 }
 
 /// Copies, as long as the copy grows.

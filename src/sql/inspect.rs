@@ -1,9 +1,11 @@
 //! What is in a database file, at a glance.
 
 use std::fs;
+use std::path::Path;
 
 use serde::Serialize;
 use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
 
 use super::migrate::is_current;
 use super::sqlite::{OpenError, SqliteOptions, looking};
@@ -39,13 +41,20 @@ pub async fn inspect<O: Persist>(options: &SqliteOptions) -> Result<Contents, Op
     names::check(path).map_err(|error| OpenError::File { path: path.to_owned(), error })?;
     let mut connection = looking(options).await.map_err(failed)?;
     is_current(path, O::MIGRATIONS, &mut connection).await?;
+    let contents = contents(path, &mut connection).await?;
+    connection.close().await.map_err(failed)?;
+    Ok(contents)
+}
+
+/// The same of a file of this framework, whichever of its schemas it has.
+pub(super) async fn contents(path: &Path, connection: &mut SqliteConnection) -> Result<Contents, OpenError> {
     let read = async {
         let id = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'database_id'");
         let ledger = sqlx::query_as::<_, (i64, Option<i64>)>("SELECT count(*), max(applied_at) FROM ledger");
         let letters = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM dead_letters");
-        let database = id.fetch_one(&mut connection).await?;
-        let (operations, newest) = ledger.fetch_one(&mut connection).await?;
-        let letters = letters.fetch_one(&mut connection).await?;
+        let database = id.fetch_one(&mut *connection).await?;
+        let (operations, newest) = ledger.fetch_one(&mut *connection).await?;
+        let letters = letters.fetch_one(&mut *connection).await?;
         Ok(Contents {
             database,
             bytes: fs::metadata(path).map_or(0, |file| file.len()),
@@ -54,7 +63,5 @@ pub async fn inspect<O: Persist>(options: &SqliteOptions) -> Result<Contents, Op
             dead_letters: letters.unsigned_abs(),
         })
     };
-    let contents = limit::within(read).await.map_err(failed)?;
-    connection.close().await.map_err(failed)?;
-    Ok(contents)
+    limit::within(read).await.map_err(|error| OpenError::of(path, error))
 }

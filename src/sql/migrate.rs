@@ -41,12 +41,34 @@ pub(super) async fn migrate(
     cleared.map(|()| taken.is_some()).map_err(|error| OpenError::Sqlite { path: path(), error })
 }
 
+/// Which changes of schema a file of this framework has, of those that this program knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Schema {
+    /// All of them.
+    Current,
+    /// The first ones.
+    Older,
+}
+
 /// Whether all changes of schema that this program knows have been made, and no other.
 pub(super) async fn is_current(
     path: &Path,
     tables: &[Migration],
     connection: &mut SqliteConnection,
 ) -> Result<(), OpenError> {
+    match schema(path, tables, connection).await? {
+        Schema::Current => Ok(()),
+        Schema::Older => Err(OpenError::Older { path: path.to_owned() }),
+    }
+}
+
+/// # Errors
+/// The file is newer, or none of this framework's.
+pub(super) async fn schema(
+    path: &Path,
+    tables: &[Migration],
+    connection: &mut SqliteConnection,
+) -> Result<Schema, OpenError> {
     let path = || path.to_owned();
     let made = applied(connection).await.map_err(|error| match error {
         MigrateError::Execute(error) => OpenError::Sqlite { path: path(), error },
@@ -55,7 +77,8 @@ pub(super) async fn is_current(
     let known: HashSet<i64> = versions(tables).iter().map(|version| version.whole.version).collect();
     match made.difference(&known).max() {
         Some(version) => Err(OpenError::Newer { path: path(), version: *version }),
-        None if made.len() == known.len() => Ok(()),
+        None if made.len() == known.len() => Ok(Schema::Current),
+        None if made.contains(&LEDGER.version) => Ok(Schema::Older),
         None => Err(OpenError::Older { path: path() }),
     }
 }

@@ -101,7 +101,11 @@ pub enum OpenError {
         by: String,
     },
     /// The file was written by a newer program.
-    #[error("the database {} is newer than this program (it has the change of schema {version}); use a newer {}", path.display(), hints().program)]
+    #[error(
+        "the database {} is newer than this program (it has the change of schema {version}): use a newer {}, or go back to a \
+         backup of before with {}. The file is as it was",
+        path.display(), hints().program, hints().restore
+    )]
     Newer {
         /// The file.
         path: PathBuf,

@@ -1,13 +1,14 @@
 //! Working out again what a database must hold.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Serialize;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::migrate::is_current;
-use super::sqlite::{OpenError, SqliteOptions};
+use super::sqlite::{OpenError, SqliteOptions, looking};
 use crate::operation::{Invariant, Persist};
 use crate::sqlite::names;
 
@@ -90,25 +91,45 @@ impl Verdict {
 /// When there is no such file, it has not been migrated to this program's schema, or cannot be read.
 pub async fn verify<O: Persist>(
     options: &SqliteOptions,
-    mut progress: impl FnMut(&'static str) + Send,
+    progress: impl FnMut(&'static str) + Send,
 ) -> Result<Verdict, OpenError> {
-    let path = options.path().to_owned();
+    let checks = O::NAMES.iter().zip(O::CHECKS);
+    let checks = checks.flat_map(|(name, checks)| checks.iter().map(|check| (*name, *check)));
+    let mut connection = open(options).await?;
+    is_current(options.path(), O::MIGRATIONS, &mut connection).await?;
+    all(options.path(), connection, checks, progress).await
+}
+
+/// The same of the file itself, and nothing in it: of an older schema no more can be worked out.
+pub(super) async fn verify_file(
+    options: &SqliteOptions,
+    progress: impl FnMut(&'static str) + Send,
+) -> Result<Verdict, OpenError> {
+    all(options.path(), open(options).await?, std::iter::empty(), progress).await
+}
+
+async fn open(options: &SqliteOptions) -> Result<SqliteConnection, OpenError> {
+    let path = options.path();
     if !path.is_file() {
         return Err(OpenError::Address(path.display().to_string(), "there is no such database".to_owned()));
     }
-    names::check(&path).map_err(|error| OpenError::File { path: path.clone(), error })?;
-    let failed = |error| OpenError::of(&path, error);
+    names::check(path).map_err(|error| OpenError::File { path: path.to_owned(), error })?;
     // It changes nothing. It could write: the last one to close tidies up, and a connection that can only read would
     // leave two files beside the database.
-    let looking = options.reading().read_only(false).pragma("query_only", "1");
-    let mut connection = looking.connect().await.map_err(failed)?;
-    is_current(&path, O::MIGRATIONS, &mut connection).await?;
+    looking(options).await.map_err(|error| OpenError::of(path, error))
+}
+
+async fn all(
+    path: &Path,
+    mut connection: SqliteConnection,
+    checks: impl Iterator<Item = (&'static str, Invariant)> + Send,
+    mut progress: impl FnMut(&'static str) + Send,
+) -> Result<Verdict, OpenError> {
+    let failed = |error| OpenError::of(path, error);
     // One transaction: every check sees the same state.
     sqlx::query("BEGIN").execute(&mut connection).await.map_err(failed)?;
     let file = ("", Invariant::new("file", FILE));
     let mut verdict = Verdict::default();
-    let checks =
-        O::NAMES.iter().zip(O::CHECKS).flat_map(|(name, checks)| checks.iter().map(|check| (*name, *check)));
     for (operation, check) in std::iter::once(file).chain(checks) {
         progress(check.name);
         run(operation, &check, &mut connection, &mut verdict).await.map_err(failed)?;

@@ -1,11 +1,12 @@
 //! `cargo xtask test` and `cargo xtask ci`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::{Steps, cargo};
-use crate::{book, browser, deploy, irc, package, postgres, server};
+use crate::{before, book, browser, deploy, irc, package, postgres, server};
 
 /// The features of each package that must build alone.
 const FEATURES: [(&str, &[&str]); 3] = [
@@ -47,6 +48,8 @@ enum Part {
     /// Likewise: a program built from the packages alone.
     Package,
     Book,
+    /// Likewise: services and bots of before beside those of now.
+    Upgrade,
 }
 
 /// What the names of the tests that use PostgreSQL have in common.
@@ -82,7 +85,9 @@ impl Plan {
     /// All parts that must pass before a change lands.
     fn ci() -> Self {
         let mut plan = Self::full();
-        plan.parts.extend([Part::Oldest, Part::OtherPostgres, Part::Deploy, Part::Package, Part::Book]);
+        let more =
+            [Part::Oldest, Part::OtherPostgres, Part::Deploy, Part::Package, Part::Book, Part::Upgrade];
+        plan.parts.extend(more);
         plan
     }
 
@@ -104,9 +109,10 @@ impl Plan {
                     Some("deploy") => Part::Deploy,
                     Some("package") => Part::Package,
                     Some("book") => Part::Book,
+                    Some("upgrade") => Part::Upgrade,
                     _ => {
                         let parts = "--only wants tests, features, public-api, demo, cluster, oldest, other-postgres, \
-                                     deploy, package or book";
+                                     deploy, package, book or upgrade";
                         return Err(Failure::usage(parts));
                     }
                 }),
@@ -152,7 +158,10 @@ pub(crate) fn ci(paths: &Paths, args: &[String]) -> Result<ExitCode, Failure> {
 
 /// Runs the parts of the plan.
 fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failure> {
-    let needs_server = plan.parts.iter().any(|part| matches!(part, Part::Tests | Part::Demo | Part::Cluster));
+    let needs_server = plan
+        .parts
+        .iter()
+        .any(|part| matches!(part, Part::Tests | Part::Demo | Part::Cluster | Part::Upgrade));
     let server = if needs_server { Some(server::find_or_fetch(paths)?) } else { None };
     for part in &plan.parts {
         match (part, &server) {
@@ -208,10 +217,33 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
             (Part::OtherPostgres, _) => add_other_postgres(paths, plan, steps)?,
             (Part::Deploy, _) => deploy::add(paths, steps)?,
             (Part::Package, _) => package::add(paths, steps)?,
+            (Part::Upgrade, Some(server)) => add_upgrade(paths, plan, server, steps)?,
             (Part::Book, _) => book::add(paths, steps)?,
             _ => add_features(paths, steps),
         }
     }
+    Ok(())
+}
+
+/// The tests that run the program of before beside this one.
+fn add_upgrade(paths: &Paths, plan: &Plan, server: &Path, steps: &mut Steps) -> Result<(), Failure> {
+    let before = before::find_or_build(paths)?;
+    let mut command = cargo(paths);
+    command.args([
+        "test",
+        "--package",
+        "rosey-bot",
+        "--test",
+        "it",
+        "--",
+        "--ignored",
+        "--nocapture",
+        "upgrade::",
+    ]);
+    command.args(&plan.cargo_test);
+    command.env(server::VARIABLE, server).env(before::VARIABLE, before);
+    command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
+    steps.run("upgrade", command, "its lines above name the count that does not match");
     Ok(())
 }
 

@@ -88,6 +88,8 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
                     offline (part of `ci` as well)
   --only book       builds the book and follows its links, and reads docs/asyncapi.json with the parser of AsyncAPI, which npm
                     brings (part of `ci` as well)
+  --only upgrade    services and bots of the newest release, or of an older commit, beside those of now: built, about two
+                    minutes, if it is not there (ROSEY_BEFORE=REVISION: of that one; part of `ci` as well)
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -218,7 +220,7 @@ Examples:
 const CI: &str = "\
 What must pass before a change lands: format check, clippy with warnings denied for all targets and
 features, then `cargo xtask test`, then `cargo xtask test --only oldest --only other-postgres --only deploy
---only package --only book`.
+--only package --only book --only upgrade`.
 `.ci/run` does the same.
 
 The oldest nats-server is Debian's package. It is downloaded with apt-get and unpacked into the target

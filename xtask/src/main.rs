@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "a command line program talks on stdout")]
 
+mod before;
 mod bench;
 mod book;
 mod browser;
@@ -12,6 +13,7 @@ mod dashboard;
 mod debian;
 mod deploy;
 mod failure;
+mod first_operation;
 mod help;
 #[cfg(test)]
 mod imports;
@@ -20,6 +22,8 @@ mod launch;
 #[cfg(test)]
 mod links;
 mod package;
+#[path = "../../bot/tests/support/page/mod.rs"]
+mod page;
 mod paths;
 mod postgres;
 mod public_api;

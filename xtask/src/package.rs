@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::failure::Failure;
+use crate::first_operation;
 use crate::paths::Paths;
 use crate::run::{Steps, cargo, step};
 
@@ -121,7 +122,8 @@ pub(crate) fn add(paths: &Paths, steps: &mut Steps) -> Result<(), Failure> {
         unpack.arg("-xzf").arg(package.packed(paths)).arg("-C").arg(&consumer);
         step(unpack, "a packed package cannot be unpacked")?;
         let Package { name, version, .. } = package;
-        patches.push_str(&format!("{name} = {{ path = \"{name}-{version}\" }}\n"));
+        let place = consumer.join(format!("{name}-{version}"));
+        patches.push_str(&format!("{name} = {{ path = {place:?} }}\n"));
     }
     std::fs::write(consumer.join("Cargo.toml"), format!("{CONSUMER}{patches}")).map_err(failed)?;
     std::fs::write(consumer.join("src/main.rs"), PROGRAM).map_err(failed)?;
@@ -134,6 +136,7 @@ pub(crate) fn add(paths: &Paths, steps: &mut Steps) -> Result<(), Failure> {
         build,
         "a package lacks a file, or a feature, that the workspace has",
     );
+    steps.does("the first hour of an engineer", || first_operation::followed(paths, &patches));
     Ok(())
 }
 

@@ -87,8 +87,13 @@ pub(crate) struct Steps {
 impl Steps {
     /// Runs one step under a name.
     pub(crate) fn run(&mut self, name: impl Into<String>, command: Command, advice: &str) {
+        self.does(name, || step(command, advice));
+    }
+
+    /// Does one step under a name.
+    pub(crate) fn does(&mut self, name: impl Into<String>, does: impl FnOnce() -> Result<(), Failure>) {
         let start = Instant::now();
-        let result = step(command, advice);
+        let result = does();
         if let Err(failure) = &result {
             eprintln!("xtask: {failure}");
         }

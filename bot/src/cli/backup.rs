@@ -56,12 +56,17 @@ pub(super) fn shown_file(copied: &Copied) -> String {
 
 /// What is in a copy.
 pub(super) fn what(copied: &Copied) -> String {
-    let Copied { contents: Contents { database, bytes, operations, newest, .. }, compared, .. } = copied;
+    let Copied { contents: Contents { database, bytes, operations, newest, .. }, compared, older, .. } =
+        copied;
     let newest =
         newest.map_or_else(String::new, |at| format!(", the last applied at {}", time(clock::seconds(at))));
+    let checked = match older {
+        false => format!("{} compared, all right", counted(*compared, "value")),
+        true => "of an older schema: the file is whole, and what is in it is compared when it is restored"
+            .to_owned(),
+    };
     format!(
-        "database {database}, {bytes} bytes, the ids of {}{newest}; {} compared, all right",
-        counted(*operations, "operation"),
-        counted(*compared, "value")
+        "database {database}, {bytes} bytes, the ids of {}{newest}; {checked}",
+        counted(*operations, "operation")
     )
 }

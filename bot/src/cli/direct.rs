@@ -85,7 +85,10 @@ impl DatabaseArgs {
             async move {
                 match service {
                     Some(service) => database.open_known(service).await,
-                    None => Err(Cause::new(Code::UNAVAILABLE, "no database is open here")),
+                    None => Err(Cause::new(
+                        Code::UNAVAILABLE,
+                        "no service has said which database it has; name one with --database-url",
+                    )),
                 }
             }
             .boxed()

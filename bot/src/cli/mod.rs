@@ -72,6 +72,7 @@ const HINTS: Hints = Hints {
     dead_letters: "`rosey dead list`",
     outbox: "`rosey outbox`",
     verify: "`rosey verify`",
+    restore: "`rosey restore`",
     migrate: "`rosey serve` or `rosey up`",
     program: "rosey",
     option: |name| format!("--{name}"),

@@ -110,7 +110,7 @@ pub(super) async fn inbox(global: &Global, args: InboxArgs) -> Result<Exit, Fail
             )
         };
         if tells.is_empty() {
-            "nothing waits".to_owned()
+            "no message of a user waits; those of `rosey tell` without --from are not listed here".to_owned()
         } else {
             tells.iter().map(line).collect::<Vec<_>>().join("\n")
         }

@@ -56,7 +56,7 @@ async fn nobody_serves(args: &RestoreArgs) -> Result<(), Failure> {
     }
     Err(Failure::new(
         Exit::MustNotStart,
-        "a database service answers on NATS: stop it first, `systemctl stop rosey` for example. If it serves another \
+        "a database service answers on NATS: stop it first, `systemctl stop rosey-serve` for example. If it serves another \
          database, say --no-nats. Nothing was changed",
     ))
 }

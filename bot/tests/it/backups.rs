@@ -228,3 +228,48 @@ async fn for_a_server_its_own_tools_are_named() {
     let Ran { code, err, .. } = run(&arguments).await;
     assert!(code == Some(2) && err.contains("pg_dump"), "{code:?}: {err}");
 }
+
+/// What takes the newest change of schema back: the file is as a program of before has left it.
+const TAKE_BACK: &str = "
+    DROP TABLE forgotten; DROP TABLE forgotten_events;
+    DROP INDEX user_actions_username; DROP INDEX outbound_username; DROP INDEX outbound_left_by;
+    DROP INDEX channel_quotes_username; DROP INDEX channel_quotes_added_by;
+    ALTER TABLE user_actions DROP COLUMN at;
+    DELETE FROM _sqlx_migrations WHERE version = 18";
+
+const SCHEMA: &str = "SELECT max(version) FROM _sqlx_migrations";
+
+#[tokio::test]
+async fn a_database_of_an_older_schema_is_copied_as_it_is_and_restored_to_the_schema_of_this_program() {
+    let file = with_users(3).await;
+    let newest = file.number(SCHEMA).await;
+    file.execute(TAKE_BACK).await;
+    let older = file.number(SCHEMA).await;
+    assert!(older < newest);
+    let report = finished(rosey(file.dir()).args(["doctor", "--database-url", &file.url()])).await;
+    assert!(report.out.contains("`rosey backup` it first"), "{}", report.all());
+    let told = backed_up(&file, "copy.db").await;
+    assert_eq!((&told["operations"], &told["older"]), (&3.into(), &true.into()), "{told}");
+    assert_eq!(file.number(SCHEMA).await, older, "a backup changes nothing");
+    let copy = DbFile::new();
+    std::fs::copy(copy_of(&file, "copy.db"), copy.path()).unwrap();
+    assert_eq!(copy.number(SCHEMA).await, older, "a program of before can go back to it");
+    joined(&file, 3, 2).await;
+    assert_eq!((users(&file).await, file.number(SCHEMA).await), (5, newest));
+    let Ran { code, out, err } = restored(&file, "copy.db").await;
+    assert_eq!(code, Some(0), "{err}");
+    let told = json_lines(&out).remove(0);
+    assert_eq!((&told["newer"], &told["older"]), (&2.into(), &false.into()), "{told}");
+    assert_eq!((users(&file).await, file.number(SCHEMA).await), (3, newest));
+    file.assert_verified().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_newer_is_told_with_the_way_back() {
+    let file = with_users(1).await;
+    file.execute("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'newer', 1, x'', 0)").await;
+    for command in [&["serve"][..], &["backup", "copy.db"], &["verify"]] {
+        let Ran { code, err, .. } = ran(&file, command).await;
+        assert!(code == Some(5) && err.contains("`rosey restore`"), "{command:?}: {code:?}: {err}");
+    }
+}

@@ -12,7 +12,7 @@ use rosey::op::{GetChannelStats, UserJoined};
 // Services.
 
 /// What a service says at its end: how much it took, and that it lost nothing.
-fn share(log: &str) -> u64 {
+pub(crate) fn share(log: &str) -> u64 {
     let stopped = log.lines().find(|line| line.starts_with("stopped: ")).expect("it says what it has done");
     eprintln!("{stopped}");
     assert!(!stopped.contains(" failed") && stopped.contains(" served, 0 lost"), "{stopped}");

@@ -2,7 +2,7 @@
 //! either returns.
 
 mod file;
-mod kit;
+pub(crate) mod kit;
 mod outages;
 mod processes;
 mod retry;

@@ -121,3 +121,22 @@ async fn an_idle_writer_feeds_the_watchdog_and_one_that_hangs_in_postgres_does_n
     manager.hears(WATCHDOG, fed + 3).await;
     assert_eq!(running.terminate().await, Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_writer_whose_file_is_locked_for_longer_than_the_watchdog_works_and_feeds_it() {
+    let (server, file, manager) = (NatsServer::start().await, DbFile::new(), Manager::new());
+    let (nats, database) = (server.url(), file.url());
+    let words = ["serve", "--nats-url", &nats, "--database-url", &database, "--jetstream", "off"];
+    let mut running = manager.start(&words, Duration::from_secs(2));
+    running.says(" serving").await;
+    let held = file.hold().await;
+    let peer = Peer::connect(&server).await;
+    peer.publish("rosey.db.user.joined", r#"{"username":"alice"}"#).await;
+    // Fed every second: for three times as long as systemd would wait.
+    let before = manager.count(WATCHDOG);
+    manager.hears(WATCHDOG, before + 6).await;
+    assert_eq!(file.applied().await, 0, "it is locked");
+    held.release().await;
+    wait_until("it is applied", || async { file.applied().await == 1 }).await;
+    assert_eq!(running.terminate().await, Some(0), "{}", running.log());
+}

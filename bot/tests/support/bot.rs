@@ -1,7 +1,7 @@
 //! `rosey bot` as a process, fed through its standard input at a steady rate.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use eitherway::clock;
 use serde_json::{Value, json};
 
-use super::program::{Running, rosey};
+use super::program::{PROGRAM, Running, program_in};
 
 pub(crate) struct BotProcess {
     running: Running,
+    program: PathBuf,
     arguments: Vec<String>,
     dir: tempfile::TempDir,
     input: Arc<Mutex<Input>>,
@@ -46,6 +47,19 @@ impl Fed {
             _ => Some((format!("line {n} of {name}"), 1)),
         })
     }
+
+    /// What became of it: told, there once, more often, never. `times`: how often a mark is there.
+    pub(crate) fn counted(self, name: &str, times: impl Fn(&str) -> usize) -> [usize; 4] {
+        let mut counts = [0; 4];
+        for (mark, expected) in self.marks(name) {
+            let there = times(&mark);
+            counts[0] += expected;
+            counts[1] += expected.min(there);
+            counts[2] += there.saturating_sub(expected);
+            counts[3] += expected.saturating_sub(there);
+        }
+        counts
+    }
 }
 
 /// What it said at its end.
@@ -65,14 +79,20 @@ pub(crate) struct Report {
 impl BotProcess {
     /// `name`: what the visitors and lines of no other bot begin with.
     pub(crate) fn start(url: &str, database: &str, name: &'static str, rate: u64) -> Self {
+        Self::start_of(Path::new(PROGRAM), url, database, name, rate)
+    }
+
+    /// The same of another build.
+    pub(crate) fn start_of(program: &Path, url: &str, database: &str, name: &'static str, rate: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let chat = ["bot", "--chat", "jsonl:-?speed=max", "--nats-url", url, "--database-url", database];
         let files = ["--outbox", "bot.outbox", "--report", "report.json", "--timeline", "timeline.jsonl"];
         let arguments: Vec<_> = chat.into_iter().chain(files).map(str::to_owned).collect();
-        let (running, input, stop) = (spawn(&arguments, &dir), Arc::default(), Arc::default());
+        let (running, input, stop) = (spawn(program, &arguments, &dir), Arc::default(), Arc::default());
         let (to, told) = (Arc::clone(&input), Arc::clone(&stop));
         let feeder = std::thread::spawn(move || feed(&to, name, rate, &told));
-        let mut bot = Self { running, arguments, dir, input, stop, feeder };
+        let program = program.to_owned();
+        let mut bot = Self { running, program, arguments, dir, input, stop, feeder };
         bot.listen();
         bot
     }
@@ -86,9 +106,30 @@ impl BotProcess {
     /// Starts it again with the same outbox, if it does not run. Its chat tells it everything from the beginning.
     pub(crate) fn begin_again(&mut self) {
         if !self.running.runs() {
-            self.running = spawn(&self.arguments, &self.dir);
+            self.running = spawn(&self.program, &self.arguments, &self.dir);
             self.listen();
         }
+    }
+
+    /// Ends it in order, and lets another build go on with its files. Its chat tells that one everything from the beginning.
+    ///
+    /// # Panics
+    /// It does not end in success.
+    pub(crate) async fn replace(&mut self, program: &Path) {
+        assert_eq!(self.running.terminate().await, Some(0), "{}", self.running.log());
+        *self.input.lock().unwrap() = Input::default();
+        self.begin_again_as(program);
+    }
+
+    /// As [`begin_again`](Self::begin_again), of another build.
+    pub(crate) fn begin_again_as(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+        self.begin_again();
+    }
+
+    /// How many events wait in its outbox.
+    pub(crate) async fn waiting(&self) -> u64 {
+        eitherway::outbox::list(&self.file("bot.outbox")).await.map_or(0, |listing| listing.waiting)
     }
 
     /// How it has ended, if it has.
@@ -144,8 +185,8 @@ impl BotProcess {
     }
 }
 
-fn spawn(arguments: &[String], dir: &tempfile::TempDir) -> Running {
-    Running::start(rosey(dir.path()).args(arguments).stdin(Stdio::piped()))
+fn spawn(program: &Path, arguments: &[String], dir: &tempfile::TempDir) -> Running {
+    Running::start(program_in(program, dir.path()).args(arguments).stdin(Stdio::piped()))
 }
 
 /// Visitors: each comes, says eight things that were never said before, and goes. Every line has an id, so that one that is told

@@ -6,6 +6,7 @@ pub(crate) mod browser;
 pub(crate) mod cytube;
 pub(crate) mod irc;
 mod kit;
+pub(crate) mod page;
 mod process;
 pub(crate) mod program;
 

@@ -13,11 +13,17 @@ use serde_json::Value;
 
 use super::{DbFile, holds_within, proc, wait_until};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_rosey");
+/// The program under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_rosey");
 
 /// `rosey` in this directory, with an environment that configures nothing. Outputs are captured, the input is empty.
 pub(crate) fn rosey(dir: &Path) -> Command {
-    clean(Command::new(PROGRAM), dir)
+    program_in(Path::new(PROGRAM), dir)
+}
+
+/// The same of another build.
+pub(crate) fn program_in(program: &Path, dir: &Path) -> Command {
+    clean(Command::new(program), dir)
 }
 
 /// The same through a script of `sh`, in which `"$0" "$@"` is the program with its arguments.

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use super::api::{Api, ApiError, ConsumerInfo, StreamInfo};
 use super::limits::{self, Smaller};
 use super::settings;
+use super::subjects::Subjects;
 use crate::nats::names::Names;
 use crate::nats::stored;
-use crate::operation::{Kind, MAX_PAYLOAD};
+use crate::operation::MAX_PAYLOAD;
 use crate::service::bundle::Bundles;
 use crate::service::options::{ServeError, Settings};
 
@@ -32,7 +33,7 @@ const MAX_MSG_SIZE: usize = 2 * MAX_PAYLOAD;
 pub(in crate::service) struct Declaration {
     pub(in crate::service) name: String,
     stream_tag: String,
-    pub(super) subjects: Vec<String>,
+    subjects: Subjects,
     /// The subject of bundles, which it has while all instances understand them.
     stored_bundles: String,
     bundles: Bundles,
@@ -65,11 +66,10 @@ impl Declaration {
         settings: &Settings,
         bundles: Bundles,
     ) -> Self {
-        let events = names.operations().filter(|(_, spec, _)| spec.kind == Kind::Event);
         Self {
             name: names.stream.clone(),
             stream_tag: stored::stream_tag(&names.service, database),
-            subjects: events.map(|(_, _, subject)| subject.to_string()).collect(),
+            subjects: Subjects::of(names),
             stored_bundles: names.stored_bundles.to_string(),
             bundles,
             max_bytes: settings.stream_max_bytes.unwrap_or(-1),
@@ -84,7 +84,7 @@ impl Declaration {
 
     /// The same stream, on a subject that is not in use: it takes nothing more, and keeps what it has.
     pub(in crate::service) fn closed(&self) -> Self {
-        Self { subjects: vec![self.closed_subject()], ..self.clone() }
+        Self { subjects: Subjects::only(self.closed_subject()), ..self.clone() }
     }
 
     fn closed_subject(&self) -> String {
@@ -92,14 +92,14 @@ impl Declaration {
     }
 
     fn is_closed(&self) -> bool {
-        self.subjects == [self.closed_subject()]
+        self.subjects.events == [self.closed_subject()]
     }
 
     pub(super) fn stream(&self) -> Value {
         let mut stream = json!({
             "name": self.name,
             "description": self.stream_tag,
-            "subjects": self.subjects,
+            "subjects": self.subjects.events,
             "retention": "workqueue",
             "storage": "file",
             // What does not fit is refused and told so: never is something acknowledged thrown away for it.
@@ -119,24 +119,24 @@ impl Declaration {
         stream
     }
 
-    /// The same, for a stream that is there: it has the subject of bundles if it has it already. Another instance may have given it
-    /// that, or an older one may have taken it away.
+    /// The same, for a stream that is there: it has the subject of bundles if it has it already, and those of a later version. Another
+    /// instance may have given it these, or an older one may have taken them away.
     pub(super) fn stream_beside(&self, now: &Value) -> Value {
         let mut stream = self.stream();
-        if self.bundles.are_taken() && now["subjects"] == json!(self.with_bundles()) {
-            stream["subjects"].clone_from(&now["subjects"]);
-        }
+        let bundles = self.bundles.are_taken() && !self.is_closed();
+        let bundles = Some(self.stored_bundles.as_str()).filter(|_| bundles);
+        stream["subjects"] = self.subjects.beside(&now["subjects"], bundles);
         stream
     }
 
-    fn with_bundles(&self) -> Vec<&str> {
-        let bundles = Some(self.stored_bundles.as_str()).filter(|_| !self.is_closed());
-        self.subjects.iter().map(String::as_str).chain(bundles).collect()
+    fn has_bundles(&self, now: &Value) -> bool {
+        let there = now["subjects"].as_array().into_iter().flatten();
+        there.filter_map(Value::as_str).any(|subject| subject == self.stored_bundles)
     }
 
     /// Takes note of whether the stream has the subject of bundles.
     pub(super) fn note_bundles(&self, now: &Value) {
-        if now["subjects"] != json!(self.with_bundles()) {
+        if !self.has_bundles(now) {
             self.bundles.set_stored(false);
         }
     }
@@ -147,10 +147,9 @@ impl Declaration {
         if !self.is_ours(&info) {
             return Ok(());
         }
-        let with = json!(self.with_bundles());
-        if info.settings["subjects"] != with {
-            let mut right = settings::right(&info.settings, &self.stream());
-            right["subjects"] = with;
+        if !(self.is_closed() || self.has_bundles(&info.settings)) {
+            let mut right = settings::right(&info.settings, &self.stream_beside(&info.settings));
+            right["subjects"].as_array_mut().into_iter().for_each(|all| all.push(json!(self.stored_bundles)));
             api.update_stream(&self.name, &right).await?;
         }
         self.bundles.set_stored(true);

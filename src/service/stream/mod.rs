@@ -22,6 +22,7 @@ mod repair;
 mod scan;
 mod settings;
 mod split;
+mod subjects;
 mod watch;
 mod work;
 

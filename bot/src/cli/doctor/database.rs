@@ -11,6 +11,9 @@ use eitherway::sql::{Contents, OpenError, inspect};
 
 const NAME: &str = "database";
 
+/// What to do before a new program is started on a file of an older one.
+const OLDER: &str = "`rosey backup` it first, to be able to go back to the older program";
+
 pub(super) async fn look(args: &DoctorArgs, findings: &mut Findings) {
     let place = match args.store.database.named_or_usual() {
         Ok(place) => place,
@@ -23,6 +26,7 @@ pub(super) async fn look(args: &DoctorArgs, findings: &mut Findings) {
         }
         DatabaseOptions::Sqlite(options) => match inspect::<Op>(options).await {
             Ok(contents) => of_file(&shown, &contents, findings),
+            Err(error @ OpenError::Older { .. }) => findings.warn(NAME, error.to_string(), OLDER),
             Err(error) => findings.fail(NAME, error.to_string(), advice(&error)),
         },
         DatabaseOptions::Postgres(_) => of_server(place.clone().existing(), &shown, findings).await,
@@ -70,7 +74,7 @@ fn letters(count: u64, findings: &mut Findings) {
 /// What the error itself does not say.
 fn advice(error: &OpenError) -> &'static str {
     match error {
-        OpenError::Newer { .. } => "the file is as it was",
+        OpenError::Newer { .. } => "docs/deployment.md#upgrades says how to go back",
         OpenError::Address(..) => "correct --database-url",
         _ => {
             "`rosey verify` looks closer at a file that can be read; a backup is put in its place by `rosey restore`"

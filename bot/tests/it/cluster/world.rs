@@ -137,12 +137,9 @@ impl World {
         }
         let found = Contents::read_postgres(&self.database).await;
         let mut bots = [0; 4];
-        for (mark, times) in fed.iter().flat_map(|(name, fed)| fed.marks(name)) {
-            let there = found.times(&mark);
-            bots[0] += times;
-            bots[1] += times.min(there);
-            bots[2] += there.saturating_sub(times);
-            bots[3] += times.saturating_sub(there);
+        for (name, fed) in &fed {
+            let counts = fed.counted(name, |mark| found.times(mark));
+            bots.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         let verify = ["verify", "--database-url", &self.database];
         let (code, text) = outcome(rosey(&std::env::temp_dir()).args(verify));

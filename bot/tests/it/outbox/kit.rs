@@ -5,11 +5,12 @@ use std::sync::Arc;
 use eitherway::nats::NatsService;
 use eitherway::outbox::{OutboxOptions, OutboxService, Replayer};
 use eitherway::stack::{BoxedStack, GuardedStore, StackBuilder, boxed};
-use eitherway::{Ack, Db, Via};
+use eitherway::{Ack, Cause, Code, Db, Via};
 use futures_util::{StreamExt, stream};
 use rosey::op::{Error, MessageLog, Op, Request, UserJoined};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tower::service_fn;
 
 use crate::support::*;
 
@@ -87,6 +88,19 @@ pub(crate) async fn store(db: &Db<BoxedStack<Op>>, events: Vec<Request>) {
     for result in send(db, events).await {
         assert_eq!(result.unwrap(), (Via::OUTBOX, Ack::Stored));
     }
+}
+
+/// Events that a database refused, all of them, and that are set aside now.
+pub(crate) async fn refused(kept: &OutboxFile, events: u64) -> (OutboxService<Op>, Vec<Request>) {
+    let outbox = kept.open().await;
+    let events: Vec<Request> = (0..events).map(event).collect();
+    store(&Db::new(boxed(outbox.clone())), events.clone()).await;
+    let refusing = service_fn(async |request: Request| {
+        Err(Error::new(Cause::new(Code::INVALID, "not by this database"), request))
+    });
+    let round = Replayer::new(outbox.clone(), refusing).once().await;
+    assert_eq!(round.refused, events.len() as u64);
+    (outbox, events)
 }
 
 /// The verdict: sent, kept, applied once, twice, lost.

@@ -1,27 +1,11 @@
 //! A second try of what was refused.
 
-use eitherway::outbox::{OutboxService, Replayer, Retried, Which};
-use eitherway::stack::boxed;
-use eitherway::{Ack, Cause, Code, Db};
-use rosey::op::{Error, Op, Request};
-use tower::service_fn;
+use eitherway::outbox::{Replayer, Retried, Which};
+use eitherway::{Ack, Db};
 
 use super::kit::*;
 use crate::support::program::{outcome, rosey};
 use crate::support::*;
-
-/// Events that a database refused, all of them, and that are set aside now.
-async fn refused(kept: &OutboxFile, events: u64) -> (OutboxService<Op>, Vec<Request>) {
-    let outbox = kept.open().await;
-    let events: Vec<Request> = (0..events).map(event).collect();
-    store(&Db::new(boxed(outbox.clone())), events.clone()).await;
-    let refusing = service_fn(async |request: Request| {
-        Err(Error::new(Cause::new(Code::INVALID, "not by this database"), request))
-    });
-    let round = Replayer::new(outbox.clone(), refusing).once().await;
-    assert_eq!(round.refused, events.len() as u64);
-    (outbox, events)
-}
 
 /// Nine days ago by the file's word, for the first ten.
 const TOO_OLD: &str = "UPDATE aside SET taken_at = taken_at - 9 * 86400000 WHERE id IN \

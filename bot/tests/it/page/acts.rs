@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 
 use super::{TOKEN, bury, serve, token};
+use crate::outbox::kit::refused;
 use crate::support::program::{Ran, Running, rosey};
 use crate::support::*;
 
@@ -139,4 +140,44 @@ async fn a_circuit_is_forced_open_and_let_alone_again() {
     let lately = status().await["board"]["lately"].to_string();
     assert!(lately.contains("Operator: force the circuit open"), "{lately}");
     service.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_outbox_has_set_aside_is_offered_again_and_applied_once() {
+    const EVENTS: u64 = 6;
+    let (kept, file) = (OutboxFile::new(), DbFile::new());
+    let (outbox, _) = refused(&kept, EVENTS).await;
+    outbox.close().await;
+    let (path, place) = (kept.dir.path().join("bot.sock"), kept.path().display().to_string());
+    let (listen, database) = (format!("unix:{}", path.display()), file.url());
+    let mut command = rosey(kept.dir.path());
+    command.args(["bot", "--chat", "jsonl:-?speed=max", "--nats-url", NOWHERE, "--database-url", &database]);
+    command.args(["--outbox", &place, "--listen", &listen]);
+    let mut bot = Running::start(command.stdin(std::process::Stdio::piped()));
+    let input = bot.input();
+    wait_until("it listens", || async { path.exists() }).await;
+    let socket = reqwest::Client::builder().unix_socket(path).build().unwrap();
+    let page = || async {
+        let page = socket.get("http://rosey/").header("accept", "text/html").send().await.unwrap();
+        page.text().await.unwrap()
+    };
+    wait_until("the page offers it", || async { page().await.contains("/act?act=retry%2Doutbox") }).await;
+    let effects = async || {
+        let [joins, lines] = ["SELECT count(*) FROM presence", "SELECT count(*) FROM recent_chat"];
+        file.number(joins).await + file.number(lines).await
+    };
+    let key = key(&socket, "http://rosey").await;
+    let (code, said) = post(&socket, "http://rosey", "act=retry-outbox&key=0".to_owned()).await;
+    assert_eq!(code, StatusCode::FORBIDDEN, "{said}");
+    assert_eq!(effects().await, 0, "nothing was done");
+    for expected in ["6 events wait again", "0 events wait again"] {
+        let (code, said) = post(&socket, "http://rosey", format!("act=retry-outbox&key={key}")).await;
+        assert!(code == StatusCode::OK && said.contains(expected), "{code}: {said}");
+        wait_until("all are applied", || async { effects().await == EVENTS.cast_signed() }).await;
+    }
+    wait_until("it is offered no more", || async { !page().await.contains("retry%2Doutbox") }).await;
+    bot.says("an operator's act").await;
+    drop(input);
+    assert_eq!(bot.ended_by_itself().await.code(), Some(0), "{}", bot.log());
+    file.assert_verified().await;
 }

@@ -99,7 +99,7 @@ async fn each_setting_of_the_stream_that_is_changed_is_put_right() {
 }
 
 #[tokio::test]
-async fn what_an_operator_may_choose_neither_alarms_nor_is_changed_back() {
+async fn what_an_operator_may_choose_and_a_later_version_takes_neither_alarms_nor_is_changed_back() {
     let w = World::new().await;
     let mut config = w.js.get_stream("ROSEY").await.unwrap().cached_info().config.description.clone();
     let description = config.take().unwrap();
@@ -110,6 +110,9 @@ async fn what_an_operator_may_choose_neither_alarms_nor_is_changed_back() {
     w.edit_stream(json!({"metadata": {"owner": "ops"}, "compression": "s2", "allow_direct": true, "placement": {"tags": ["t"]}}))
         .await;
     w.put_consumer(json!({"metadata": {"owner": "ops"}, "description": "mine", "sample_freq": "100%"})).await;
+    let mut subjects = w.stream().await["config"]["subjects"].take();
+    subjects.as_array_mut().unwrap().insert(0, json!("rosey.db.user.renamed"));
+    w.edit_stream(json!({"subjects": subjects})).await;
     let mut updates = w.peer.listen("$JS.API.STREAM.UPDATE.ROSEY").await;
     wait_until("nothing is in the way", || async { now(&w.peer).await.is_empty() }).await;
     // Some looks later nothing was written and nothing is said.
@@ -121,6 +124,7 @@ async fn what_an_operator_may_choose_neither_alarms_nor_is_changed_back() {
     assert_eq!(now(&w.peer).await, Vec::<String>::new(), "{}", w.service.log());
     let stream = w.stream().await["config"].take();
     assert_eq!((&stream["metadata"]["owner"], &stream["compression"]), (&json!("ops"), &json!("s2")));
+    assert_eq!(stream["subjects"], subjects);
     assert_eq!(w.consumer().await["config"]["description"], "mine");
     w.joined(0..5).await;
     w.has_applied(5).await;
