@@ -267,7 +267,7 @@ impl StackBuilder {
             KeyedBreakerLayer::new(breaker, |request: &Request<O>| Circuits::index(request.op.spec().kind));
         let circuits = Circuits::new([breaker.handle(0), breaker.handle(1)]);
         let nats = ServiceBuilder::new()
-            .layer(LogLayer::new(self.bus.tag()))
+            .layer(LogLayer::new(self.bus.tag()).share_clock())
             .layer(MetricsLayer::new(self.bus.as_str()).prefix(self.metrics_prefix))
             .layer(breaker.classify_by(failure))
             .layer(TimeoutLayer::new(self.nats_timeout))
@@ -287,7 +287,7 @@ impl StackBuilder {
     /// The layers of the database path.
     fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
         ServiceBuilder::new()
-            .layer(LogLayer::new(Via::DB.tag()))
+            .layer(LogLayer::new(Via::DB.tag()).share_clock())
             .layer(MetricsLayer::new(Via::DB.as_str()).prefix(self.metrics_prefix))
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(db)
@@ -311,7 +311,7 @@ impl StackBuilder {
         };
         ServiceBuilder::new()
             .layer(admission.limit())
-            .layer(LogLayer::new("[TOTAL]").last())
+            .layer(LogLayer::new("[TOTAL]").last().share_clock())
             .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
             .layer(
                 PathChangeLogLayer::by(names.iter().copied(), part)

@@ -28,6 +28,7 @@ use self::record::CallLog;
 use crate::{
     ByError, ByLabel, Labels,
     bounds::{Judges, Printable},
+    clock::SharedBegin,
 };
 use std::task::{Context, Poll};
 use tower_service::Service;
@@ -62,8 +63,8 @@ use tower_service::Service;
 /// nothing. *Errors* pass through. *Drop*: drops the inner future, and logs the call as cancelled.
 #[derive(Clone, Debug)]
 pub struct Log<S, C = ByError, L = ByLabel> {
-    inner: S,
     layer: LogLayer<C, L>,
+    inner: S,
 }
 
 impl<S, C, L> Log<S, C, L> {
@@ -86,8 +87,13 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        let record = CallLog::begin(&self.layer.account, &self.layer.labels, &req);
-        let classifier = self.layer.classifier.clone();
-        LogFuture::new(self.inner.call(req), record, classifier)
+        let LogLayer { account, classifier, labels, shares_clock } = &self.layer;
+        let record = CallLog::begin(account, labels, &req, *shares_clock);
+        let _shared = record.as_ref().and_then(CallLog::shared_start).map(SharedBegin::at);
+        let mut future = LogFuture { record, classifier: classifier.clone(), inner: self.inner.call(req) };
+        if let Some(record) = &mut future.record {
+            record.leaves();
+        }
+        future
     }
 }
