@@ -58,7 +58,8 @@ use tower_service::Service;
 ///
 /// *Cost*: if none of its events is enabled, a call reads no clock and does not ask for the request's id.
 /// With only warnings or errors enabled, the id is kept, and the clock is read only by a call that has to
-/// wait: `took` is then missing from errors that came at once. While failures repeat, each call that checks
+/// wait: `took` is then missing from errors that came at once. A log that tells of every call reads it twice, or not at
+/// all besides metrics of the same path ([`LogLayer::share_clock`]). While failures repeat, each call that checks
 /// reads the clock once more and tries a lock for each kind of failure; it waits for none, and allocates
 /// nothing. *Errors* pass through. *Drop*: drops the inner future, and logs the call as cancelled.
 #[derive(Clone, Debug)]
