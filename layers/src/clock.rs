@@ -35,17 +35,23 @@ pub(crate) fn begun() -> Instant {
     BEGUN.get().unwrap_or_else(now)
 }
 
-/// While this lives, what begins on this thread began then.
-pub(crate) struct SharedBegin(Option<Instant>);
+/// What begins on this thread began then, until the [`OuterBegin`] that was kept before is dropped.
+#[inline(always)]
+pub(crate) fn share_begin(begun: Instant) {
+    BEGUN.set(Some(begun));
+}
 
-impl SharedBegin {
+/// When the sharing call around the one that is about to begin has begun; restored when this is dropped.
+pub(crate) struct OuterBegin(Option<Instant>);
+
+impl OuterBegin {
     #[inline(always)]
-    pub(crate) fn at(begun: Instant) -> Self {
-        Self(BEGUN.replace(Some(begun)))
+    pub(crate) fn keep() -> Self {
+        Self(BEGUN.get())
     }
 }
 
-impl Drop for SharedBegin {
+impl Drop for OuterBegin {
     #[inline(always)]
     fn drop(&mut self) {
         BEGUN.set(self.0);

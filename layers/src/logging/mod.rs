@@ -28,7 +28,7 @@ use self::record::CallLog;
 use crate::{
     ByError, ByLabel, Labels,
     bounds::{Judges, Printable},
-    clock::SharedBegin,
+    clock::OuterBegin,
 };
 use std::task::{Context, Poll};
 use tower_service::Service;
@@ -89,9 +89,12 @@ where
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
         let LogLayer { account, classifier, labels, shares_clock } = &self.layer;
-        let record = CallLog::begin(account, labels, &req, *shares_clock);
-        let _shared = record.as_ref().and_then(CallLog::shared_start).map(SharedBegin::at);
-        let mut future = LogFuture { record, classifier: classifier.clone(), inner: self.inner.call(req) };
+        let _outer = shares_clock.then(OuterBegin::keep);
+        let mut future = LogFuture {
+            record: CallLog::begin(account, labels, &req, *shares_clock),
+            classifier: classifier.clone(),
+            inner: self.inner.call(req),
+        };
         if let Some(record) = &mut future.record {
             record.leaves();
         }

@@ -150,21 +150,22 @@ impl<Id: Display> CallLog<Id> {
         shares_clock: bool,
     ) -> Option<Self> {
         let every_call = level_callsite::of(account.quiet).is_open();
+        let start = || {
+            let begun = clock::begun();
+            if shares_clock {
+                clock::share_begin(begun);
+            }
+            begun
+        };
         (every_call || level_callsite::of(account.loud).is_open()).then(|| Self {
             account: account.clone(),
             operation: labels.operation(req),
             id: labels.id(req),
-            start: every_call.then(clock::begun),
+            start: every_call.then(start),
             settled: false,
             inside: true,
             shares_clock,
         })
-    }
-
-    /// When the call began, for what is inside it.
-    #[inline]
-    pub(super) fn shared_start(&self) -> Option<Instant> {
-        self.start.filter(|_| self.shares_clock)
     }
 
     /// The inner service begins to run.

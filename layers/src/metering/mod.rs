@@ -7,7 +7,7 @@ pub(crate) mod table;
 pub use self::{future::MetricsFuture, layer::MetricsLayer};
 
 use self::table::{Call, Table};
-use crate::{ByError, ByLabel, Labels, bounds::Judges, clock::SharedBegin, held::Held};
+use crate::{ByError, ByLabel, Labels, bounds::Judges, clock::OuterBegin, held::Held};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -58,12 +58,12 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
+        let _outer = self.shares_clock.then(OuterBegin::keep);
         // Starts before the inner call, so that the gauge is decremented even if that call panics.
         let call = self
             .table
             .as_ref()
             .map(|table| Call::begin(table.clone(), &self.labels, &req, self.shares_clock));
-        let _shared = call.as_ref().filter(|_| self.shares_clock).map(|call| SharedBegin::at(call.start()));
         let mut future =
             MetricsFuture { call, classifier: self.classifier.clone(), inner: self.inner.call(req) };
         if let Some(call) = &mut future.call {
