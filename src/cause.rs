@@ -201,6 +201,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_page_of_the_wire_has_each_code_that_travels_with_its_number_and_class() {
+        let page = include_str!("../docs/wire.md");
+        let (_, table) = page.split_once("| number | code | class | meaning |").expect("the table");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+        let cells = rows.map(|row| row.split('|').map(str::trim).collect::<Vec<_>>());
+        let mut told: Vec<_> = cells
+            .flat_map(|cells| {
+                let words = |cell: &str| {
+                    cell.split(", ").map(|word| word.trim_matches('`').to_owned()).collect::<Vec<_>>()
+                };
+                let class = cells[3].to_owned();
+                words(cells[1])
+                    .into_iter()
+                    .zip(words(cells[2]))
+                    .map(move |(number, code)| (number, code, class.clone()))
+            })
+            .collect();
+        // The caller's own, which no answer has; `Eitherway-Refusal` tells of the other one.
+        let own = [Code::REFUSED, Code::UNANSWERED, Code::UNREADABLE];
+        let travel = Code::ALL.iter().filter(|code| !own.contains(code));
+        let mut made: Vec<_> =
+            travel.map(|c| (c.status.to_string(), c.name.to_owned(), format!("{:?}", c.class))).collect();
+        told.sort();
+        made.sort();
+        assert_eq!(told, made);
+    }
+
+    #[test]
     fn every_status_has_the_class_that_the_contract_gives_it() {
         for (status, class) in [
             (400, Class::Rejected),

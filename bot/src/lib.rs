@@ -12,3 +12,5 @@ pub mod bot;
 mod captured_logs;
 pub mod cli;
 pub mod op;
+#[cfg(test)]
+mod reference;

@@ -163,7 +163,7 @@ impl Connection {
                 if health.update(|status| status.refused = true).is_some() {
                     tracing::error!(
                         url,
-                        "the NATS server refuses our user or password; retrying indefinitely, without further lines"
+                        "the NATS server refuses our user, password or key; retrying indefinitely, without further lines"
                     );
                 }
             }

@@ -178,7 +178,7 @@ pub(super) const FOREIGN: u8 = 8;
 /// Why a gate other than `SERVICE`, `STREAM` and `DISCONNECTED` lets nothing through.
 pub(super) fn reason(gate: u8) -> &'static str {
     match gate {
-        REFUSED => "the NATS server refuses our user or password",
+        REFUSED => "the NATS server refuses our user, password or key",
         DENIED => "the NATS server denies us the reply inbox or the service's ping",
         NO_STREAM => "the stream that takes events is not there",
         FOREIGN => {

@@ -72,6 +72,7 @@ pub trait OperationOf: Definition {
 
 /// The answer of an operation that has nothing to say: `{}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[cfg_attr(feature = "schemars", derive(schemars::JsonSchema))]
 pub struct Done {}
 
 /// An answer as its database has written it: of a request that a service forwards, which reads no answer. Its JSON is

@@ -68,7 +68,7 @@ pub(super) fn note(
             state.send_modify(|s| s.refused = true);
             if !std::mem::replace(&mut said.sayings().refused, true) {
                 tracing::error!(
-                    "the NATS server refuses our user or password; retrying indefinitely, without further lines"
+                    "the NATS server refuses our user, password or key; retrying indefinitely, without further lines"
                 );
             }
         }

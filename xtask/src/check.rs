@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::{Steps, cargo};
-use crate::{browser, deploy, irc, package, postgres, server};
+use crate::{book, browser, deploy, irc, package, postgres, server};
 
 /// The features of each package that must build alone.
 const FEATURES: [(&str, &[&str]); 2] = [
-    ("eitherway", &["nats", "sqlite", "postgres", "axum"]),
+    ("eitherway", &["nats", "sqlite", "postgres", "axum", "schemars"]),
     (
         "eitherway-layers",
         &[
@@ -45,6 +45,7 @@ enum Part {
     Deploy,
     /// Likewise: a program built from the packages alone.
     Package,
+    Book,
 }
 
 /// What the names of the tests that use PostgreSQL have in common.
@@ -80,7 +81,7 @@ impl Plan {
     /// All parts that must pass before a change lands.
     fn ci() -> Self {
         let mut plan = Self::full();
-        plan.parts.extend([Part::Oldest, Part::OtherPostgres, Part::Deploy, Part::Package]);
+        plan.parts.extend([Part::Oldest, Part::OtherPostgres, Part::Deploy, Part::Package, Part::Book]);
         plan
     }
 
@@ -101,9 +102,10 @@ impl Plan {
                     Some("other-postgres") => Part::OtherPostgres,
                     Some("deploy") => Part::Deploy,
                     Some("package") => Part::Package,
+                    Some("book") => Part::Book,
                     _ => {
                         let parts = "--only wants tests, features, public-api, demo, cluster, oldest, other-postgres, \
-                                     deploy or package";
+                                     deploy, package or book";
                         return Err(Failure::usage(parts));
                     }
                 }),
@@ -205,6 +207,7 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
             (Part::OtherPostgres, _) => add_other_postgres(paths, plan, steps)?,
             (Part::Deploy, _) => deploy::add(paths, steps)?,
             (Part::Package, _) => package::add(paths, steps)?,
+            (Part::Book, _) => book::add(paths, steps)?,
             _ => add_features(paths, steps),
         }
     }

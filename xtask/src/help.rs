@@ -19,6 +19,7 @@ Usage: cargo xtask <COMMAND> [ARGS]
   irc          prints the paths of the IRC servers that the tests use; fetches them if there are none
   browser      prints the paths of the browser and its driver that the tests use; fetches them if there are none
   screenshots  makes the pictures of rosey's page in docs/screenshots
+  book         builds docs/ as a book, and follows its links; installs mdbook into the target directory if there is none
   release      what must be so before a release; publishes nothing
   dashboard    writes the dashboard for Grafana from the list of metrics; with --check: compares it
   public-api   lists what the public packages offer, in a file for each; with --check: whether that has changed
@@ -57,6 +58,7 @@ pub(crate) fn of(command: &str) -> Option<&'static str> {
         "irc" => IRC,
         "browser" => BROWSER,
         "screenshots" => SCREENSHOTS,
+        "book" => BOOK,
         "release" => RELEASE,
         "dashboard" => DASHBOARD,
         "public-api" => PUBLIC_API,
@@ -84,6 +86,8 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
                     Containerfile, by hadolint, where they are installed (part of `ci` as well)
   --only package    packs the packages as a registry has them, and builds a program from the packed files alone,
                     offline (part of `ci` as well)
+  --only book       builds the book and follows its links, and reads docs/asyncapi.json with the parser of AsyncAPI, which npm
+                    brings (part of `ci` as well)
   FILTER            only tests whose name contains it (then only the tests run)
   -- ARGS           anything else for `cargo test` (then only the tests run)
 
@@ -214,7 +218,7 @@ Examples:
 const CI: &str = "\
 What must pass before a change lands: format check, clippy with warnings denied for all targets and
 features, then `cargo xtask test`, then `cargo xtask test --only oldest --only other-postgres --only deploy
---only package`.
+--only package --only book`.
 `.ci/run` does the same.
 
 The oldest nats-server is Debian's package. It is downloaded with apt-get and unpacked into the target
@@ -289,6 +293,13 @@ Makes the pictures of rosey's page in docs/screenshots: at three widths, light a
 outage and after it. Plays that on real processes; takes a minute.
 
 Usage: cargo xtask screenshots
+";
+
+const BOOK: &str = "\
+Builds the pages of docs/ as a book in target/book, with mdbook, follows every link in it, and prints where it begins. Without mdbook in PATH,
+cargo installs it into the target directory, which takes a few minutes, once. What a page names outside of docs/ is no link in the book.
+
+Usage: cargo xtask book
 ";
 
 const RELEASE: &str = "\

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "a command line program talks on stdout")]
 
 mod bench;
+mod book;
 mod browser;
 mod check;
 mod dashboard;
@@ -74,6 +75,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode, Failure> {
         "irc" => irc::print(&paths, rest),
         "browser" => browser::print(&paths, rest),
         "screenshots" => browser::screenshots(&paths, rest),
+        "book" => book::build(&paths, rest),
         "release" => release::run(&paths, rest),
         "dashboard" => dashboard::write(&paths, rest),
         _ => public_api::list(&paths, rest),

@@ -4,8 +4,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use super::args::{
     BackupArgs, BotArgs, ConfigArgs, DemoArgs, DoctorArgs, ForgetArgs, Global, InboxArgs, LeaderboardArgs,
-    QuoteArgs, RecentArgs, RestoreArgs, SeenArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs, TellArgs,
-    TopArgs, UpArgs,
+    NatsArgs, QuoteArgs, RecentArgs, RestoreArgs, SeenArgs, SendArgs, ServeArgs, StatsArgs, StoreArgs,
+    TellArgs, TopArgs, UpArgs,
 };
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;
@@ -188,6 +188,12 @@ pub(super) enum Command {
     Doctor(DoctorArgs),
     /// Print the options in force and where each came from, with secrets hidden
     Config(ConfigArgs),
+    /// Print the AsyncAPI document of the subjects: every operation with its payload, its answer and its refusals
+    Asyncapi {
+        /// The namespace in front of the subjects
+        #[arg(long, env = "ROSEY_NAMESPACE", value_name = "NAME")]
+        namespace: Option<eitherway::Namespace>,
+    },
     /// Print a completion script
     Completions {
         /// For which shell
@@ -232,12 +238,27 @@ impl Command {
             Self::Doctor(args) => (&mut args.store.database, &args.store.namespace),
             Self::Backup(args) => (&mut args.store.database, &args.store.namespace),
             Self::Restore(args) => (&mut args.store.database, &args.store.namespace),
-            Self::Serve(_) | Self::Top(_) | Self::Demo(_) | Self::Config(_) | Self::Completions { .. } => {
+            Self::Serve(_)
+            | Self::Top(_)
+            | Self::Demo(_)
+            | Self::Config(_)
+            | Self::Asyncapi { .. }
+            | Self::Completions { .. } => {
                 return self;
             }
         };
         database.namespace = namespace.clone().unwrap_or_default();
         self
+    }
+
+    /// The connection to NATS of a command that runs for long.
+    pub(super) const fn lasting_nats(&self) -> Option<&NatsArgs> {
+        match self {
+            Self::Up(args) => Some(&args.paths.nats),
+            Self::Bot(args) => Some(&args.paths.nats),
+            Self::Serve(args) => Some(&args.nats),
+            _ => None,
+        }
     }
 
     /// The default log level: commands that run for long log what they do.

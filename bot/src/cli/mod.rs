@@ -3,6 +3,7 @@
 mod addresses;
 mod advice;
 mod args;
+mod asyncapi;
 mod backup;
 mod bot;
 mod causes;
@@ -30,6 +31,8 @@ mod logfile;
 mod memory;
 mod namespaces;
 mod number;
+#[cfg(test)]
+mod options_page;
 mod outbox;
 mod path_stats;
 mod paths;
@@ -138,6 +141,9 @@ fn ended() -> ExitCode {
 
 async fn run(cli: Cli) -> Result<Exit, Failure> {
     let global = cli.global;
+    if let Some(nats) = cli.command.lasting_nats() {
+        doctor::warn_of_keys(nats);
+    }
     match cli.command.in_its_namespace() {
         Command::Up(args) => up::run(args).await,
         Command::Serve(args) => serve::run(args).await,
@@ -161,6 +167,15 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Demo(args) => demo::run(&global, args).await,
         // Shown before, of the configuration as it was read.
         Command::Config(_) => Ok(Exit::Ok),
+        Command::Asyncapi { namespace } => {
+            let document = asyncapi::document(&namespace.unwrap_or_default());
+            if global.json {
+                console::print_json(&document);
+            } else {
+                console::print(&format!("{document:#}"));
+            }
+            Ok(Exit::Ok)
+        }
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::usual(), "rosey", &mut script);

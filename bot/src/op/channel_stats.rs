@@ -1,13 +1,14 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use eitherway::operation::{Invariant, Definition, Dialect, Spec};
 
 /// What is known of the channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetChannelStats {}
 
 /// What is known of the channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChannelStats {
     /// The most users that were in the chat.
     pub high_water_mark: Peak,
@@ -22,7 +23,7 @@ pub struct ChannelStats {
 }
 
 /// A maximum, and when it was reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Peak {
     /// The number of users.
     pub users: i64,
@@ -31,7 +32,7 @@ pub struct Peak {
 }
 
 /// How many lines a user wrote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Chatter {
     /// The name of the user.
     pub username: String,

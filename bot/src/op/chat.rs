@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::recent_chat::newest_lines;
@@ -6,7 +7,7 @@ use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
 /// The newest of the lines that are kept and fit, oldest first. Of the newest 10 000 lines before `before` all are looked at, and no
 /// others: who wants to go on sets `before` to the time of the first of them, as `recent_chat` tells it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SearchChat {
     /// Only what this user said.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -13,7 +14,7 @@ use eitherway::operation::{Apply, ApplyError, Dialect, Done, Invalid, Invariant,
 ///   command at some time.
 /// - The counts of the channel stay, and what plugins keep, of which only they know whose it is.
 /// - The name alone stays for 30 days, so that nothing comes back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Forget {
     /// The name of the user.
     pub username: String,

@@ -1,9 +1,10 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use eitherway::operation::{Definition, Dialect, Done, Keys, Spec};
 
 /// How many are in the channel, for the record: the maximum is kept, with the earliest time it was reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HighWater {
     /// Users in the chat.
     #[serde(default)]

@@ -1,9 +1,10 @@
 //! What the operations of plugins share: answers and refusals as the Python bot's plugins read them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The answer to a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Kv<T> {
     /// Always true: a failure has no such answer.
     pub success: bool,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -5,7 +6,7 @@ use super::kv::{self, Kv};
 use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
 /// Deletes a value of a plugin, as its latest writer does in the order of events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvDelete {
     /// Whose key it is.
     pub plugin_name: String,
@@ -14,7 +15,7 @@ pub struct KvDelete {
 }
 
 /// Whether a value was deleted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvDeleted {
     /// Whether there was one when this was applied.
     pub deleted: bool,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -6,7 +7,7 @@ use super::kv::{self, Kv};
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
 /// A value of a plugin, if it is there and has not ended by the clock of the database's host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvGet {
     /// Whose key it is.
     pub plugin_name: String,
@@ -15,7 +16,7 @@ pub struct KvGet {
 }
 
 /// A value, if there is one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvValue {
     /// Whether there is one.
     pub exists: bool,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -5,7 +6,7 @@ use super::kv::{self, Kv};
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
 /// The keys of a plugin that are there, in their order.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvList {
     /// Whose keys they are.
     pub plugin_name: String,
@@ -18,7 +19,7 @@ pub struct KvList {
 }
 
 /// Keys.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvKeys {
     /// The keys.
     pub keys: Vec<String>,

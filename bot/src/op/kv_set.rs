@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -6,7 +7,7 @@ use super::check;
 use eitherway::operation::{Definition, Dialect, Done, Invalid, Invariant, Keys, RetentionRule, Spec};
 
 /// Writes a value of a plugin, perhaps for a time. The latest writer of a key counts, in the order of events.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KvSet {
     /// Whose key it is.
     pub plugin_name: String,

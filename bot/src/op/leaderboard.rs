@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Chatter, check};
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
 /// Who has said most since a time, of the newest 100 000 lines that are kept: most first. Over all time, `channel_stats` knows ten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetLeaderboard {
     /// Since when, in unix seconds; of all lines that are kept by default.
     #[serde(default)]

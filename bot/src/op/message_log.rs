@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::forgotten::{self, is_forgotten};
@@ -5,7 +6,7 @@ use super::{check, folds};
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Fold, Invalid, Keys, Spec};
 
 /// A line was said in the channel. What `server` or `[server]` says, which is the channel itself, is counted, and not kept among the recent lines.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageLog {
     /// Who said it.
     pub username: String,

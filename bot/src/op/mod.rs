@@ -9,8 +9,9 @@ mod kv;
 mod older_files;
 
 pub use client::RoseyClient;
-use eitherway::operation::Migration;
+use eitherway::operation::{Definition, Migration, Spec};
 pub use kv::Kv;
+use schemars::{Schema, SchemaGenerator};
 
 /// The tables of the channel's memory: the Python bot's, and what Rosey derives them from.
 const MIGRATIONS: &[Migration] = &[
@@ -69,6 +70,15 @@ macro_rules! files {
         eitherway::operations! {
             /// Everything that the bot asks of its memory.
             pub enum Op -> Answer in "rosey.db" with MIGRATIONS, postgres ON_POSTGRES { $($name($file::$name)),+ }
+        }
+
+        /// Each operation with the schema of its payload and that of its answer.
+        pub(crate) fn schemas(of: &mut SchemaGenerator) -> Vec<(Spec, Schema, Schema)> {
+            vec![$((
+                <$name as Definition>::SPEC,
+                of.subschema_for::<$name>(),
+                of.subschema_for::<<$name as Definition>::Answer>(),
+            )),+]
         }
     };
 }

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -5,7 +6,7 @@ use super::forgotten::{self, is_forgotten};
 use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Keys, Spec};
 
 /// A message that the bot is to deliver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboundEnqueue {
     /// The recipient; `None` means the whole channel.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -15,7 +16,7 @@ pub struct OutboundEnqueue {
 }
 
 /// A message that was put into the queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Enqueued {
     /// Its number, for the marks.
     pub id: i64,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -9,7 +10,7 @@ use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Keys, Spec};
 /// asked again gets the same messages, no other request does. A claim that arrives more than 10 s late is refused: its
 /// sender has long been answered otherwise. As many are handed out as fit into an answer; the rest waits as before. A lease that ends without a mark counts as an attempt;
 /// the next one has to wait 2 minutes, then 4, and so on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboundGet {
     /// The recipient; `None` means messages to the channel only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -23,7 +24,7 @@ pub struct OutboundGet {
 }
 
 /// A message to deliver.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboundMessage {
     /// Its number, for the marks.
     pub id: i64,

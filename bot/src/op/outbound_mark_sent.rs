@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Keys, Spec, RetentionRule};
 
 /// A message was delivered. An unknown number changes nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OutboundMarkSent {
     /// The message's number.
     #[serde(deserialize_with = "check::integer")]

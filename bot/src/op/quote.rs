@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -5,7 +6,7 @@ use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
 /// One of the quotes that fit: the one at `place`, counted from 0 by their numbers and from the first one again behind the last. With
 /// a random place it is a random one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetQuote {
     /// The quote of this number alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -22,7 +23,7 @@ pub struct GetQuote {
 }
 
 /// A quote.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quote {
     /// Its number.
     pub id: i64,

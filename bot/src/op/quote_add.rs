@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -5,7 +6,7 @@ use super::forgotten::is_forgotten;
 use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
 /// A line that is worth keeping.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QuoteAdd {
     /// Who said it.
     pub username: String,
@@ -17,7 +18,7 @@ pub struct QuoteAdd {
 }
 
 /// A quote that was kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Quoted {
     /// Its number.
     pub id: i64,

@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
 use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Spec, RetentionRule};
 
 /// The newest lines, oldest first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RecentChat {
     /// How many at most; 50 by default.
     #[serde(default = "check::number::<50>", deserialize_with = "check::number_or::<50, _>")]
@@ -12,7 +13,7 @@ pub struct RecentChat {
 }
 
 /// A line that was said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// When, in unix seconds.
     pub timestamp: i64,

@@ -1,17 +1,18 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
 /// When a user was here last, and when the user spoke last.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GetSeen {
     /// The name of the user.
     pub username: String,
 }
 
 /// When a user was here last. Times are unix seconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Seen {
     /// The name of the user.
     pub username: String,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::check;
@@ -7,7 +8,7 @@ use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, 
 pub type Field<T> = Option<Option<T>>;
 
 /// What the bot is doing. Of each field the last writer's value stays, in the order of events.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct StatusUpdate {
     /// One word: `online`, `offline`, `kicked` …
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "check::present")]
@@ -23,7 +24,7 @@ pub struct StatusUpdate {
 macro_rules! status_data {
     ($($(#[$attribute:meta])* $field:ident: $type:ty,)+) => {
         /// What the bot knows of itself and of the channel.
-        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         pub struct StatusData {
             $(
                 $(#[$attribute])*
@@ -71,7 +72,7 @@ status_data! {
 }
 
 /// The length of something that plays, as peers write it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Duration {
     /// Whole seconds.

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::forgotten::{self, is_forgotten};
@@ -6,7 +7,7 @@ use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
 /// A message that one user of the channel leaves for another. It waits in the queue of the bot's messages, and is handed out by
 /// `outbound_get` for its recipient.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tell {
     /// Who leaves it.
     pub sender: String,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
@@ -5,7 +6,7 @@ use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
 /// Withdraws a message that is not delivered yet. One that is on its way is delivered all the same, and one of another
 /// sender stays.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TellUndo {
     /// Who has left it.
     pub sender: String,
@@ -15,7 +16,7 @@ pub struct TellUndo {
 }
 
 /// Whether a message was taken back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Undone {
     /// Whether it had not been told yet when this was applied.
     pub undone: bool,

@@ -1,9 +1,10 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use eitherway::operation::{Invariant, Definition, Dialect, Done, Keys, Spec};
 
 /// How many are in the channel, for the history.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserCount {
     /// Users in the chat.
     #[serde(default)]

@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
 use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Spec, RetentionRule};
 
 /// How many were in the channel, over the last hours of the database host's clock.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserCountHistory {
     /// How many hours back; 24 by default.
     #[serde(default = "check::number::<24>", deserialize_with = "check::number_or::<24, _>")]
@@ -12,7 +13,7 @@ pub struct UserCountHistory {
 }
 
 /// How many were in the channel at one time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
     /// When, in unix seconds.
     pub timestamp: i64,

@@ -5,6 +5,7 @@ mod bounds;
 mod certificates;
 mod clock;
 mod configuration;
+mod credentials;
 mod derived_ids;
 mod ended_connection;
 mod file;

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Resource, getrlimit};
 
-use super::super::args::DoctorArgs;
+use super::super::args::{DoctorArgs, NatsArgs};
 use super::super::database_options::DatabaseOptions;
 use super::super::number::wait;
 use super::finding::Findings;
@@ -28,10 +28,7 @@ pub(super) async fn look(args: &DoctorArgs, findings: &mut Findings) {
         room(options.path(), "outbox disk", findings);
         held(options.path(), findings).await;
     }
-    let nats = &args.nats;
-    for file in [&nats.nats_nkey, &nats.nats_credentials, &nats.nats_key].into_iter().flatten() {
-        secret(file, findings);
-    }
+    keys(&args.nats).for_each(|file| secret(file, findings));
     let most = getrlimit(Resource::Nofile).current;
     match most {
         Some(most) if most < FILES => findings.warn(
@@ -62,16 +59,33 @@ fn private(path: &Path, mode: u32, name: &'static str, findings: &mut Findings) 
 /// Whether others may read what proves who this is.
 fn secret(path: &Path, findings: &mut Findings) {
     const NAME: &str = "key mode";
-    let Ok(file) = fs::metadata(path) else { return };
-    let (found, shown) = (file.permissions().mode() & 0o777, path.display());
-    if found & 0o077 == 0 {
-        return findings.ok(NAME, format!("{shown}: {found:04o}"));
+    let (Some(mode), shown) = (mode(path), path.display()) else { return };
+    match exposed(path) {
+        None => findings.ok(NAME, format!("{shown}: {mode:04o}")),
+        Some((what, advice)) => findings.warn(NAME, what, advice),
     }
-    findings.warn(
-        NAME,
-        format!("{shown}: {found:04o}, and whoever can read it can pass for this user"),
-        format!("chmod 0600 {shown}"),
-    );
+}
+
+/// What proves who this is and can be read by others, and what to do about it.
+fn exposed(path: &Path) -> Option<(String, String)> {
+    let (mode, shown) = (mode(path)?, path.display());
+    let what = format!("{shown}: {mode:04o}, and whoever can read it can pass for this user");
+    (mode & 0o077 != 0).then(|| (what, format!("chmod 0600 {shown}")))
+}
+
+fn mode(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().map(|file| file.permissions().mode() & 0o777)
+}
+
+/// Warns of the keys for NATS that others can read.
+pub(in crate::cli) fn warn_of_keys(nats: &NatsArgs) {
+    for (what, advice) in keys(nats).filter_map(|file| exposed(file)) {
+        tracing::warn!("{what}: {advice}");
+    }
+}
+
+fn keys(nats: &NatsArgs) -> impl Iterator<Item = &PathBuf> {
+    [&nats.nats_nkey, &nats.nats_credentials, &nats.nats_key].into_iter().flatten()
 }
 
 /// Whether there is room beside a file, and whether its folder can be written.

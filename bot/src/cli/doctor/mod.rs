@@ -14,6 +14,7 @@ use super::args::{DoctorArgs, Global};
 use super::exit::{Exit, Failure};
 use super::number::counted;
 use super::{console, reload, secrets};
+pub(super) use files::warn_of_keys;
 use finding::{Finding, Findings, State};
 
 pub(super) async fn run(global: &Global, args: DoctorArgs) -> Result<Exit, Failure> {

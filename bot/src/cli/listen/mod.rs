@@ -85,6 +85,11 @@ impl Endpoints {
         tracing::info!("endpoints at {shown}: /livez, /readyz, /metrics, /status.json, and a page at /");
         if address.is_public() {
             tracing::warn!("other machines can read the endpoints at {shown}: there is no authentication");
+            if matches!(access.who, Who::WithToken(_)) {
+                tracing::warn!(
+                    "the token travels to {shown} as it is, for everybody on the way to read: put a proxy that speaks TLS in front, or come by ssh"
+                );
+            }
         }
         let sources = Arc::new(Sources::new(command, shutdown.clone()));
         let mut sampler = Sampler::new(Arc::clone(&sources), recorded.clone());

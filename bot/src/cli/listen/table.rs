@@ -296,7 +296,7 @@ const PAGE: &str = "\
 # Metrics
 
 What `/metrics` of `rosey serve`, `rosey bot` and `rosey up` tells ([operating.md](operating.md)), in the text format of Prometheus. This
-page is made of the table in `bot/src/cli/listen/table.rs`; `METRICS=write cargo test -p rosey-bot --lib metrics` writes it anew.
+page is made of the table in `bot/src/cli/listen/table.rs`; `DOCS=write cargo test -p rosey-bot --lib is_made_of` writes it anew.
 
 Counters begin at 0 with the process. A metric whose value is not known is not there: without a stream there is no
 `rosey_stream_messages`. Labels have few values: names of operations, paths, outcomes and states, never of users, channels or
@@ -318,8 +318,6 @@ namespaces; several namespaces are counted together, but for their notices in `/
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]
@@ -342,14 +340,6 @@ mod tests {
 
     #[test]
     fn the_page_of_metrics_is_made_of_the_table() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/metrics.md");
-        if std::env::var("METRICS").is_ok_and(|mode| mode == "write") {
-            std::fs::write(&file, page()).expect("the page is written");
-        }
-        let written = std::fs::read_to_string(&file).expect("the page");
-        assert!(
-            written == page(),
-            "docs/metrics.md is not what the table says; METRICS=write writes it anew"
-        );
+        crate::reference::assert_made("metrics.md", &page());
     }
 }

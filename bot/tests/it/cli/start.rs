@@ -10,7 +10,7 @@ async fn a_wrong_password_is_said_and_not_taken_for_a_server_that_is_not_there()
     let arguments = ["send", "user_joined", r#"{"username":"alice"}"#, "--nats-url", &url];
     let (code, text) = outcome(rosey(file.dir()).args(arguments));
     assert_eq!(code, Some(4));
-    assert!(text.contains("refuses our user or password") && !text.contains("wrong@"), "{text}");
+    assert!(text.contains("refuses our user, password or key") && !text.contains("wrong@"), "{text}");
 }
 
 #[tokio::test]

@@ -112,8 +112,10 @@ async fn everything_has_a_name_for_a_screen_reader() {
     bury(&server, 1, &file).await;
     browser.go(&address).await;
     browser.shows("#aside", "retry user_joined").await;
-    let (role, name) = browser.called("#verdict h1").await;
-    assert_eq!(role, "status", "a change is read aloud: {name}");
+    for (place, is) in [("#verdict h1", "heading"), ("#verdict h1 span", "status")] {
+        let (role, name) = browser.called(place).await;
+        assert_eq!(role, is, "a change of a heading is read aloud: {name}");
+    }
     for (id, name) in
         [("verdict", "Is it well?"), ("tiles", "Numbers"), ("routes", "Paths"), ("aside", "Set aside")]
     {

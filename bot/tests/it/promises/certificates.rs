@@ -198,7 +198,7 @@ async fn an_nkey_lets_in_who_has_its_seed_and_no_seed_is_shown() {
         assert_eq!(of_key.unwrap()["state"], state, "{found:#}");
     }
     let sent = send(&at, &wrong).await;
-    assert!(sent.err.contains("refuses our user or password"), "{sent:?}");
+    assert!(sent.err.contains("refuses our user, password or key"), "{sent:?}");
     // The seed in place of its file.
     let itself = vec!["--nats-nkey".to_owned(), ours.seed().unwrap()];
     for ran in [send(&at, &itself).await, config_of(&dir, &itself).await] {

@@ -278,7 +278,7 @@ async fn a_wrong_password_is_tried_less_and_less_often_and_a_right_one_is_found(
     let file = DbFile::new();
     let (url, database) = (As("service", &server).url(), file.url());
     let service = ServeProcess::begin(&["serve", "--nats-url", &url, "--database-url", &database]);
-    service.says("refuses our user or password").await;
+    service.says("refuses our user, password or key").await;
     wait_until("it has tried often", || async { server.log().matches("authentication error").count() >= 8 })
         .await;
     let tries = attempts(&server, std::time::Duration::from_secs(6)).await;

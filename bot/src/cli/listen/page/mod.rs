@@ -19,6 +19,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use eitherway_layers::logging::RateLimitedLog;
 use maud::Markup;
 use tokio::sync::{Semaphore, watch};
 
@@ -49,10 +50,12 @@ struct Shown {
     access: Access,
     done: Done,
     viewers: Arc<Semaphore>,
+    refusals: Arc<RateLimitedLog>,
 }
 
 pub(super) fn router(now: watch::Receiver<Arc<Snapshot>>, access: Access, done: Done) -> Router {
-    let shown = Shown { now, access, done, viewers: Arc::new(Semaphore::new(VIEWERS)) };
+    let (viewers, refusals) = (Arc::new(Semaphore::new(VIEWERS)), Arc::default());
+    let shown = Shown { now, access, done, viewers, refusals };
     let file = |kind: &'static str, text: &'static str| get(move || async move { asset(kind, text) });
     Router::new()
         .route("/", get(page))
@@ -117,7 +120,9 @@ async fn act(
         );
     };
     if let Err(why) = shown.access.check(&headers, &asked.key, &asked.token) {
-        tracing::warn!("an act over the endpoints was refused: {}: {why}", act.title());
+        if let Some(more) = shown.refusals.record() {
+            tracing::warn!("an act over the endpoints was refused: {}: {why}{more}", act.title());
+        }
         return html(StatusCode::FORBIDDEN, &confirm::question(&act, &shown.access, Some(&why)));
     }
     match shown.done.act(act.clone()).await {

@@ -40,7 +40,7 @@ pub(super) fn verdict(board: &Board) -> Markup {
         div class={ "verdict " (class(board.level)) } {
             span.lamp aria-hidden="true" {}
             div {
-                h1 role="status" { (said(&board.said)) }
+                h1 { span role="status" { (said(&board.said)) } }
                 p { "since " (time(board.since, board.at)) span.ago { " · " (human::lasting(board.at - board.since)) } }
             }
         }

@@ -17,9 +17,9 @@
     const before = section.querySelector("[role=status]");
     const after = fresh.content.querySelector("[role=status]");
     if (before && after) {
-      before.parentElement.parentElement.className = after.parentElement.parentElement.className;
+      before.closest(".verdict").className = after.closest(".verdict").className;
       if (before.textContent !== after.textContent) before.textContent = after.textContent;
-      before.nextElementSibling.replaceWith(after.nextElementSibling);
+      before.closest("h1").nextElementSibling.replaceWith(after.closest("h1").nextElementSibling);
     } else {
       section.replaceChildren(fresh.content);
     }
