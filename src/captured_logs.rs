@@ -9,9 +9,19 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// The log events of this thread, one line per event: `LEVEL message key=value …`.
+/// The log events of this thread, one line per event: `LEVEL message key=value …`, and `within` the trace of the span around it.
 #[derive(Clone, Default)]
-pub(crate) struct CapturedLogs(Arc<Mutex<Vec<String>>>);
+pub(crate) struct CapturedLogs {
+    lines: Arc<Mutex<Vec<String>>>,
+    spans: Arc<Mutex<Spans>>,
+}
+
+/// The `trace_id` of each span, and which are entered.
+#[derive(Default)]
+struct Spans {
+    traces: Vec<Option<String>>,
+    entered: Vec<usize>,
+}
 
 /// Allows one subscriber at a time, because tracing caches callsites for the whole process.
 pub(crate) struct Guard {
@@ -30,7 +40,7 @@ impl CapturedLogs {
     }
 
     pub(crate) fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock())
+        std::mem::take(&mut *self.lines.lock())
     }
 }
 
@@ -39,19 +49,32 @@ impl Subscriber for CapturedLogs {
         ["eitherway", env!("CARGO_CRATE_NAME")].iter().any(|own| metadata.target().starts_with(own))
             && *metadata.level() <= Level::INFO
     }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut line = Line::default();
+        attributes.record(&mut line);
+        let trace = line.fields.split_whitespace().find_map(|field| field.strip_prefix("trace_id="));
+        let mut spans = self.spans.lock();
+        spans.traces.push(trace.map(str::to_owned));
+        Id::from_u64(spans.traces.len() as u64)
     }
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, event: &Event<'_>) {
         let mut line = Line::default();
         event.record(&mut line);
-        let text = format!("{} {}{}", event.metadata().level(), line.message, line.fields);
-        self.0.lock().push(text);
+        let mut text = format!("{} {}{}", event.metadata().level(), line.message, line.fields);
+        let spans = self.spans.lock();
+        if let Some(trace) = spans.entered.last().and_then(|span| spans.traces[*span].as_deref()) {
+            let _ = write!(text, " within {trace}");
+        }
+        self.lines.lock().push(text);
     }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+    fn enter(&self, span: &Id) {
+        self.spans.lock().entered.push(usize::try_from(span.into_u64()).unwrap_or_default() - 1);
+    }
+    fn exit(&self, _: &Id) {
+        self.spans.lock().entered.pop();
+    }
 }
 
 #[derive(Default)]

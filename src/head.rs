@@ -10,39 +10,7 @@ use crate::clock;
 use crate::deadline::Deadline;
 use crate::hints::option;
 use crate::id::OpId;
-
-/// The W3C trace context of a request, passed on unread.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trace {
-    /// The header `traceparent`.
-    pub parent: String,
-    /// The header `tracestate`, if there was one.
-    pub state: Option<String>,
-}
-
-impl Trace {
-    /// The trace's id: 32 digits.
-    #[must_use]
-    pub fn id(&self) -> &str {
-        self.parent.split('-').nth(1).unwrap_or_default()
-    }
-
-    /// A context, if `parent` has the form of a `traceparent` (version, trace id, span id, flags in
-    /// lower-case hexadecimal). Anything else yields `None` and no error: tracing must not refuse an
-    /// operation.
-    #[must_use]
-    pub fn new(parent: &str, state: Option<&str>) -> Option<Self> {
-        let fields: Vec<&str> = parent.split('-').collect();
-        let form = fields.iter().map(|f| f.len()).eq([2, 32, 16, 2]);
-        let hex = fields.iter().all(|f| f.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
-        (form && hex).then(|| Self {
-            parent: parent.to_owned(),
-            state: state
-                .filter(|s| s.len() <= 512 && s.bytes().all(|b| (b' '..=b'~').contains(&b)))
-                .map(str::to_owned),
-        })
-    }
-}
+use crate::trace::Trace;
 
 /// The metadata of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,19 +97,5 @@ impl Head {
             return Ok(());
         };
         Err(Cause::new(Code::CLOCK, format!("it cannot have happened at {at} (unix milliseconds): {why}")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_well_formed_traceparent_is_passed_on() {
-        let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        assert_eq!(Trace::new(good, Some("a=b")).expect("context").state.as_deref(), Some("a=b"));
-        for bad in ["", "00-xyz", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
-            assert!(Trace::new(bad, None).is_none(), "{bad}");
-        }
     }
 }

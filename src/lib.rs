@@ -123,6 +123,7 @@ pub mod sql;
 mod sqlite;
 pub mod stack;
 pub mod store;
+pub mod trace;
 
 pub use client::{Db, Stack};
 pub use deadline::Deadline;
@@ -132,9 +133,10 @@ pub use health::Health;
 pub use namespace::{Namespace, NamespaceError};
 pub use operation::Operation;
 pub use reply::{Ack, Reply, Via};
-pub use request::{Head, OpId, Received, Request, Trace};
+pub use request::{Head, OpId, Received, Request};
 #[cfg(all(feature = "nats", feature = "sqlite"))]
 pub use runtime::Runtime;
+pub use trace::Trace;
 
 /// Compiles the example in the README.
 #[cfg(all(doctest, feature = "nats", feature = "sqlite"))]

@@ -18,9 +18,10 @@ use std::num::NonZeroU32;
 use eitherway_layers::Label;
 
 use crate::clock;
-pub use crate::head::{Head, Trace};
+pub use crate::head::Head;
 pub use crate::id::OpId;
 use crate::operation::Operation;
+pub use crate::trace::Trace;
 #[cfg(feature = "sqlite")]
 pub(crate) use shared::Payload;
 pub use shared::Shared;

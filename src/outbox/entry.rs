@@ -91,6 +91,11 @@ impl StoredEntry {
         (self.payload.len() + 2 * self.id.len() + self.operation.len() + trace + ROW) as u64
     }
 
+    /// The trace that it came with.
+    pub(super) fn trace(&self) -> Option<Trace> {
+        self.parent.as_deref().and_then(|parent| Trace::new(parent, self.state.as_deref()))
+    }
+
     /// The request that it was: the same id, time, trace and payload.
     ///
     /// # Errors
@@ -99,8 +104,7 @@ impl StoredEntry {
         let index = O::NAMES.iter().position(|name| *name == self.operation).ok_or_else(|| {
             Cause::new(Code::INVALID, format!("this program knows no operation {}", self.operation))
         })?;
-        let trace = self.parent.as_deref().and_then(|parent| Trace::new(parent, self.state.as_deref()));
-        let trace = trace.map(Arc::new);
+        let trace = self.trace().map(Arc::new);
         let head = Head { id: OpId::parse(&self.id)?, trace, ..Head::at(self.occurred_at) };
         Ok(Request::with_head(head, O::decode(index, self.payload.as_bytes())?))
     }

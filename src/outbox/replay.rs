@@ -28,6 +28,7 @@ use crate::error::Cause;
 use crate::hints::hints;
 use crate::operation::Operation;
 use crate::reply::Via;
+use crate::trace::Trace;
 
 /// How often those that have become too old are looked for. What is too old is never offered, found or not.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -285,6 +286,7 @@ impl<O: Operation, S: Stack<O>> Replayer<O, S> {
             tracing::warn!(
                 operation = entry.operation,
                 id = entry.id,
+                trace_id = entry.trace().as_ref().map(Trace::id),
                 occurred_at = entry.occurred_at,
                 "refused, set aside in the outbox and not tried again: {cause}{more}"
             );

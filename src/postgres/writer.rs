@@ -159,6 +159,7 @@ async fn remove(connection: &mut PgConnection, removal: &Removal) -> Result<u64,
 
 impl Backend for PostgresWriter {
     type Failure = Fault;
+    const SYSTEM: &'static str = "postgresql";
 
     async fn look(&mut self) {
         self.link.look().await;

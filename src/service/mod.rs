@@ -68,7 +68,7 @@ mod work_limit;
 
 use std::sync::Arc;
 
-use tower::Layer;
+use tower::{Layer, ServiceExt};
 use tracing::Instrument;
 
 use bundle::Bundles;
@@ -93,6 +93,7 @@ use watching::Watching;
 use work_limit::WorkLimit;
 
 use crate::client::Stack;
+use crate::error::Error;
 use crate::nats::names::Names;
 use crate::nats::{Mode, NatsOptions};
 use crate::operation::Operation;
@@ -155,7 +156,8 @@ where
 {
     let ServiceOptions { settings, around } = options;
     let names = Arc::new(Names::new::<O>(&settings.namespace.or(&nats.namespace)?)?);
-    let stack = SpanLayer.layer(around.layer(db.clone()));
+    let around = around.layer(db.clone()).map_err(Into::into as fn(_) -> Error<O>);
+    let stack = SpanLayer::SERVICE.layer(around);
     let db = Layered::new(db, stack);
     let lasting = ServiceState {
         bundles: Bundles::new(settings.bundles && !names.has_no_bundles(), settings.in_flight),

@@ -269,6 +269,7 @@ impl Writer {
 
 impl Backend for Writer {
     type Failure = Failure;
+    const SYSTEM: &'static str = "sqlite";
 
     async fn look(&mut self) {
         Self::look(self).await;

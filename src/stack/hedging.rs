@@ -12,6 +12,7 @@ use crate::error::{Cause, Code, Error};
 use crate::operation::{Kind, Operation};
 use crate::reply::Via;
 use crate::request::Request;
+use crate::trace::TARGET;
 
 /// When a stack sends an operation to the next path because the one before is late: **hedging**. The ledger makes the second
 /// effect of an operation impossible, so that it may run on two paths at once; the first success is the reply, and the other
@@ -222,7 +223,7 @@ fn kind<O: Operation>(request: &Request<O>) -> Kind {
 }
 
 fn took<O: Operation>(request: &Request<O>, late: &'static str, by: &'static str) {
-    tracing::debug!(id = %request.head.id, "{late} late, {by} took it: {}", request.op.spec().name);
+    tracing::debug!(target: TARGET, id = %request.head.id, "{late} late, {by} took it: {}", request.op.spec().name);
 }
 
 /// From NATS to the database; or from the database to NATS, for queries that are read there first.

@@ -48,7 +48,7 @@ use eitherway_layers::{
     PathChangeLogLayer, TimeoutLayer,
 };
 use tower::util::{BoxCloneSyncService, option_layer};
-use tower::{Service, ServiceBuilder, ServiceExt};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 pub use admission::Admission;
 use admission::Admitted;
@@ -61,7 +61,7 @@ pub use hedging::{HedgeCounts, Hedges, Hedging};
 pub use optional_path::{NO_PATH, NoPath, OptionalPath};
 pub use queries::Queries;
 use queries::SplitQueries;
-pub use span::{SpanLayer, Spanned};
+pub use span::{SpanFuture, SpanLayer, Spanned};
 pub use stale::StaleAnswers;
 
 use crate::client::Stack;
@@ -232,7 +232,7 @@ impl StackBuilder {
             hedges.clone(),
         ));
         let inner = self.total(paths, hedges.clone(), &admission);
-        let stack = Admitted { inner, admission: admission.clone() };
+        let stack = SpanLayer::STACK.layer(Admitted { inner, admission: admission.clone() });
         Built { stack, replay, circuits, admission, hedges, stale }
     }
 
@@ -267,6 +267,7 @@ impl StackBuilder {
             KeyedBreakerLayer::new(breaker, |request: &Request<O>| Circuits::index(request.op.spec().kind));
         let circuits = Circuits::new([breaker.handle(0), breaker.handle(1)]);
         let nats = ServiceBuilder::new()
+            .layer(SpanLayer::path(self.bus))
             .layer(LogLayer::new(self.bus.tag()).share_clock())
             .layer(MetricsLayer::new(self.bus.as_str()).prefix(self.metrics_prefix))
             .layer(breaker.classify_by(failure))
@@ -287,6 +288,7 @@ impl StackBuilder {
     /// The layers of the database path.
     fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
         ServiceBuilder::new()
+            .layer(SpanLayer::path(Via::DB))
             .layer(LogLayer::new(Via::DB.tag()).share_clock())
             .layer(MetricsLayer::new(Via::DB.as_str()).prefix(self.metrics_prefix))
             .layer(TimeoutLayer::new(self.db_timeout))

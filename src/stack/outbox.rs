@@ -5,7 +5,7 @@ use eitherway_layers::{FallbackError, Hedge, LogLayer, MetricsLayer, TimeoutLaye
 use tower::ServiceBuilder;
 
 use super::hedging::ToOutbox;
-use super::{Hedges, Path, Paths, StackBuilder};
+use super::{Hedges, Path, Paths, SpanLayer, StackBuilder};
 use crate::client::Stack;
 use crate::error::Error;
 use crate::operation::{Kind, Operation};
@@ -45,6 +45,7 @@ impl StackBuilder {
         X: Path<O>,
     {
         let outbox = ServiceBuilder::new()
+            .layer(SpanLayer::path(Via::OUTBOX))
             .layer(LogLayer::new(Via::OUTBOX.tag()).share_clock())
             .layer(MetricsLayer::new(Via::OUTBOX.as_str()).prefix(self.metrics_prefix))
             // A disk that hangs must not hold a caller longer than a database that hangs.
@@ -60,6 +61,7 @@ impl StackBuilder {
         hedges: Hedges,
     ) -> impl Stack<O> + use<O, S> {
         ServiceBuilder::new()
+            .layer(SpanLayer::REPLAY)
             .layer(LogLayer::new("[REPLAY]"))
             .layer(MetricsLayer::new("replay").prefix(self.metrics_prefix))
             .map_response(move |reply| {

@@ -32,6 +32,8 @@ pub(crate) mod reader;
 pub(crate) mod record;
 #[cfg(feature = "sqlite")]
 pub(crate) mod retention;
+#[cfg(feature = "sqlite")]
+mod spans;
 mod stores;
 #[cfg(feature = "sqlite")]
 pub(crate) mod text;

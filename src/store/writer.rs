@@ -12,6 +12,7 @@ use super::fold::Appended;
 use super::pulse::Pulse;
 use super::queue::{Answer, Batch, Item, Write, id_reused};
 use super::record::{Record, Removal};
+use super::spans::Spans;
 use crate::error::{Cause, Code};
 
 /// How often the database itself is looked at, while there is nothing to write.
@@ -46,6 +47,9 @@ pub(crate) struct Applied {
 pub(crate) trait Backend: Send + 'static {
     /// Why a transaction failed.
     type Failure: Send + Sync;
+
+    /// Its name, as spans have it.
+    const SYSTEM: &'static str;
 
     /// Looks at the database, twice a second.
     fn look(&mut self) -> impl Future<Output = ()> + Send;
@@ -212,7 +216,9 @@ impl<B: Backend> Writer<B> {
                 }
             };
             let begun = Instant::now();
+            let spans = Spans::begin(B::SYSTEM, these);
             let ended = self.backend.transaction(these).await;
+            spans.end(ended.is_ok());
             self.pulse.ended(begun, these.len(), ended.is_ok());
             match ended {
                 Ok(applied) => {
@@ -272,6 +278,7 @@ pub(super) mod tests {
 
     impl Backend for Script {
         type Failure = Cause;
+        const SYSTEM: &'static str = "test";
 
         async fn look(&mut self) {}
 

@@ -8,7 +8,7 @@ use crate::run::{Steps, cargo};
 use crate::{book, browser, deploy, irc, package, postgres, server};
 
 /// The features of each package that must build alone.
-const FEATURES: [(&str, &[&str]); 2] = [
+const FEATURES: [(&str, &[&str]); 3] = [
     ("eitherway", &["nats", "sqlite", "postgres", "axum", "schemars"]),
     (
         "eitherway-layers",
@@ -26,6 +26,7 @@ const FEATURES: [(&str, &[&str]); 2] = [
             "timeout",
         ],
     ),
+    ("rosey-bot", &["otlp"]),
 ];
 
 /// The parts of `cargo xtask test`.

@@ -1,15 +1,19 @@
-//! What became of the messages that were handed out: which are being sent, which were sent, which marks failed.
+//! What became of the messages that were handed out: which are being sent, which were sent, which marks failed; and which claims
+//! may have been granted after they had been answered.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use parking_lot::Mutex;
 
 use crate::op::Request;
+use eitherway::Head;
 
 /// How many sent messages are remembered: the newest ones. A lease ends after 30 s, so this is plenty.
 const REMEMBERED: usize = 16_384;
 /// How many failed marks are kept.
 pub(super) const MOST_MARKS: usize = 4_096;
+/// How many claims are asked again: the newest ones.
+const MOST_CLAIMS: usize = 256;
 /// How many users are remembered whose messages have to wait. Of others, they wait for their next join.
 const MOST_WAITING: usize = 4_096;
 
@@ -28,6 +32,18 @@ struct State {
     order: VecDeque<i64>,
     marks: VecDeque<Request>,
     waiting: BTreeSet<String>,
+    claims: VecDeque<Claim>,
+}
+
+/// A claim of messages, which may be asked again under its id.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    pub(super) head: Head,
+    /// Under which name the messages wait; `None` for the channel.
+    pub(super) name: Option<String>,
+    /// To whom they are told.
+    pub(super) user: Option<String>,
+    pub(super) limit: u32,
 }
 
 /// What to do with a message that was handed out.
@@ -84,6 +100,20 @@ impl Deliveries {
     /// The users whose messages have to wait.
     pub(super) fn take_waiting(&self) -> BTreeSet<String> {
         std::mem::take(&mut self.state.lock().waiting)
+    }
+
+    /// Remembers a claim whose answer may not be the last word.
+    pub(super) fn doubt(&self, claim: Claim) {
+        let claims = &mut self.state.lock().claims;
+        if claims.len() == MOST_CLAIMS {
+            claims.pop_front();
+        }
+        claims.push_back(claim);
+    }
+
+    /// The claims whose answers may not have been the last word.
+    pub(super) fn take_doubted(&self) -> VecDeque<Claim> {
+        std::mem::take(&mut self.state.lock().claims)
     }
 
     pub(super) fn turn(&self, id: i64) -> Action<'_> {

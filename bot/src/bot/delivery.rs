@@ -8,24 +8,34 @@
 //! A network with a rate ([`ChatSender::allowance`](super::ChatSender::allowance)) is told one message after the other, and a
 //! message is claimed only when it may be sent: none waits longer than its claim, and no event waits for a message. Whose
 //! messages have to wait is remembered until the next poll.
+//!
+//! A claim that took long may have been on its way on two paths. The one that answered found nothing, or failed; the other one may grant
+//! it afterwards, and nobody would hear of that until its lease has ended, half a minute later. So it is asked again with its id at
+//! the next poll: the same id gets what it holds.
 
 use std::borrow::Cow;
 
 use eitherway_layers::{Class, Classify};
+use tokio::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use super::commands::config::Commands;
 use super::commands::names::folded;
 use super::context::{Context, brief};
-use super::deliveries::{Action, MOST_MARKS};
+use super::deliveries::{Action, Claim, MOST_MARKS};
 use super::failure_logs::FailureKind;
 use crate::op::{Error, Op, OutboundMessage, RoseyClient};
+use eitherway::Head;
 use eitherway::client::Stack;
 use eitherway::clock;
 
 /// Messages per claim. They are sent and marked one after another, and all of that must fit into the lease of
 /// 30 s, even if every mark takes the 2 s of a path that does not answer.
 pub(super) const CLAIM: u32 = 10;
+/// From then on a claim may be on its way on a second path: the soonest that a hedge starts.
+const LONG: Duration = Duration::from_millis(15);
+/// How old a claim may be that is asked again, in milliseconds; [`OutboundGet`](crate::op::OutboundGet) takes those of 10 s.
+const FRESH: i64 = 8_000;
 /// The largest number of consecutive claims.
 const ROUNDS: u32 = 20;
 
@@ -58,17 +68,14 @@ impl<S: Stack<Op>> Context<S> {
                 self.deliveries().wait(user);
                 return false;
             }
-            let claimed = match name {
-                Some(name) => self.db().outbound_messages(name, claim).await,
-                None => self.db().outbound_channel_messages(claim).await,
-            };
-            let none = |error: &Error| {
-                if let Some(more) = self.failures().record(FailureKind::Unclaimed) {
-                    let user = brief(user.unwrap_or("the channel"));
-                    warn!("cannot read the messages for {user}; they stay queued: {error}{more}");
-                }
-            };
-            let messages = self.count_result(claimed).inspect_err(none).unwrap_or_default();
+            let (name, to) = (name.map(str::to_owned), user.map(str::to_owned));
+            let claim = Claim { head: Head::now(), name, user: to, limit: claim };
+            let begin = Instant::now();
+            let messages = self.claimed(&claim).await;
+            if messages.is_empty() && begin.elapsed() >= LONG {
+                self.deliveries().doubt(claim.clone());
+            }
+            let claim = claim.limit;
             let more = messages.len() >= claim as usize;
             let mut all = true;
             for message in messages {
@@ -81,6 +88,33 @@ impl<S: Stack<Op>> Context<S> {
         }
         self.deliveries().wait(user);
         false
+    }
+
+    /// Claims messages. If that fails, logs a warning: there are none.
+    async fn claimed(&self, claim: &Claim) -> Vec<OutboundMessage> {
+        let db = self.db().with(claim.head.clone());
+        let claimed = match &claim.name {
+            Some(name) => db.outbound_messages(name, claim.limit).await,
+            None => db.outbound_channel_messages(claim.limit).await,
+        };
+        let none = |error: &Error| {
+            if let Some(more) = self.failures().record(FailureKind::Unclaimed) {
+                let user = brief(claim.user.as_deref().unwrap_or("the channel"));
+                warn!("cannot read the messages for {user}; they stay queued: {error}{more}");
+            }
+        };
+        self.count_result(claimed).inspect_err(none).unwrap_or_default()
+    }
+
+    /// Asks claims again that took long and came to nothing, once, and delivers what they hold.
+    pub(super) async fn deliver_doubted(&self) {
+        let doubted = self.deliveries().take_doubted();
+        // An older one is refused.
+        for claim in doubted.into_iter().filter(|claim| clock::now() - claim.head.occurred_at < FRESH) {
+            for message in self.claimed(&claim).await {
+                self.hand_over(&message, claim.user.as_deref()).await;
+            }
+        }
     }
 
     /// Delivers what had to wait for the network's rate, to those who are still here. Who has come while the list of users is not

@@ -10,17 +10,18 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument, Span, debug_span, info, warn};
 
 use super::chat::{Received, Unreadable};
 use super::context::Context;
 use super::dispatch::Dispatcher;
-use super::event::Event;
+use super::event::{Event, Kind};
 use super::failure_logs::FailureKind;
 use super::summary::{Ended, Summary};
 use super::{Bot, handlers, tasks};
 use crate::op::Op;
 use eitherway::client::Stack;
+use eitherway::trace;
 
 type Chain<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
@@ -66,6 +67,14 @@ impl<S: Stack<Op>> Bot<S> {
         bot.failures().report(RateLimitedLog::flush);
         Summary::new(ended, bot.progress(), abandoned, bot.deliveries().pending_marks() as u64)
     }
+}
+
+/// Where the trace of an event begins, if there is a tracer.
+fn span(kind: Kind) -> Span {
+    if trace::tracer().is_none() {
+        return Span::none();
+    }
+    debug_span!(target: trace::TARGET, "event", otel.name = %format_args!("event {kind}"), otel.kind = "consumer")
 }
 
 struct Reader<'a, S> {
@@ -117,11 +126,12 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
     /// events. The remaining work mostly waits, and runs concurrently.
     async fn begin(&self, event: Event, chains: &mut FuturesUnordered<Chain<'a>>) {
         let (bot, dispatcher) = (self.bot, self.dispatcher);
-        let mut chain: Chain<'a> = Box::pin(async move {
-            let kind = event.kind();
+        let kind = event.kind();
+        let chain = async move {
             dispatcher.dispatch(bot, Arc::new(event)).await;
             bot.progress().event(kind);
-        });
+        };
+        let mut chain: Chain<'a> = Box::pin(chain.instrument(span(kind)));
         // `chains` polls every future that is pushed, which replaces the waker of this poll.
         if future::poll_fn(|cx| Poll::Ready(chain.as_mut().poll(cx))).await.is_pending() {
             chains.push(chain);

@@ -10,6 +10,7 @@ use super::args::{
 use super::dead::DeadArgs;
 use super::outbox::OutboxCommand;
 use super::send::operations_help;
+use super::traces::TraceArgs;
 
 const ABOUT: &str = "A chat bot's memory: every operation goes over NATS, falls back to the database, and takes \
                      effect exactly once.";
@@ -24,7 +25,7 @@ Start here:
 Configuration; the first of these that is set wins:
   1. the option                    --nats-url nats://host
   2. its environment variable      ROSEY_NATS_URL=nats://host
-  3. NATS_URL or DATABASE_URL
+  3. NATS_URL, DATABASE_URL, or for traces OTEL_…
   4. a line of the file            nats-url = \"nats://host\"
   5. the default
 The file is the one that --config names, else ./rosey.toml if it exists. Lines in a table
@@ -249,6 +250,16 @@ impl Command {
         };
         database.namespace = namespace.clone().unwrap_or_default();
         self
+    }
+
+    /// Where the traces of a command that runs for long go, and what it is called in them.
+    pub(super) fn traces(&self) -> Option<(&TraceArgs, &'static str)> {
+        match self {
+            Self::Up(args) => Some((&args.traces, "rosey-up")),
+            Self::Serve(args) => Some((&args.traces, "rosey-serve")),
+            Self::Bot(args) => Some((&args.traces, "rosey-bot")),
+            _ => None,
+        }
     }
 
     /// The connection to NATS of a command that runs for long.

@@ -17,7 +17,13 @@ use super::values::{Parsers, Shown};
 use super::{environment, known, secrets};
 
 /// Variables that other programs use too, and the options they stand for.
-const SHARED: [(&str, &str); 2] = [("NATS_URL", "nats-url"), ("DATABASE_URL", "database-url")];
+const SHARED: [(&str, &str); 5] = [
+    ("NATS_URL", "nats-url"),
+    ("DATABASE_URL", "database-url"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otlp-endpoint"),
+    ("OTEL_RESOURCE_ATTRIBUTES", "otlp-attributes"),
+    ("OTEL_SERVICE_NAME", "otlp-service-name"),
+];
 
 /// As many bytes has a configuration file at most.
 const LARGEST: u64 = 1024 * 1024;

@@ -12,13 +12,14 @@ use tracing_subscriber::{EnvFilter, Layer, Registry};
 use super::args::{Global, filter};
 use super::causes::{Causes, only_causes};
 use super::exit::{Exit, Failure};
+use super::traces::Traces;
 use super::{console, logfile, secrets, shown};
 
 /// The filter in force.
 static FILTER: OnceLock<Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// Starts logging, at this level if nothing was said.
-pub(super) fn start(global: &Global, level: &str) -> Result<(), Failure> {
+/// Starts logging, at this level if nothing was said; and what records traces beside it.
+pub(super) fn start(global: &Global, level: &str, traces: &Traces) -> Result<(), Failure> {
     if let Some(path) = &global.log_file {
         logfile::switch(Some(logfile::open(path)?));
     }
@@ -36,10 +37,13 @@ pub(super) fn start(global: &Global, level: &str) -> Result<(), Failure> {
     } else {
         Box::new(lines.with_target(false).compact())
     };
-    let started = tracing_subscriber::registry()
+    let log = tracing_subscriber::registry()
         .with(lines.with_filter(filter))
-        .with(Causes.with_filter(only_causes()))
-        .try_init();
+        .with(Causes.with_filter(only_causes()));
+    let started = match traces.layer() {
+        Some(traces) => log.with(traces).try_init(),
+        None => log.try_init(),
+    };
     started.map_err(|e| Failure::new(Exit::Failed, format!("the log: {e}")))?;
     let _ = FILTER.set(handle);
     Ok(())

@@ -52,6 +52,7 @@ mod signals;
 mod supervisor;
 mod timeline;
 mod top;
+mod traces;
 mod up;
 mod usage;
 mod values;
@@ -64,6 +65,7 @@ use command_line::CommandLine;
 use eitherway::hints::{self, Hints};
 use exit::{Exit, Failure};
 use resolved::{Resolved, Unresolved};
+use traces::Traces;
 
 /// What the messages of the framework call our commands and options.
 const HINTS: Hints = Hints {
@@ -116,7 +118,10 @@ fn ended() -> ExitCode {
             let Resolved { cli, source, settings } = resolved;
             console::speak_as(&cli.global, matches!(cli.command, Command::Demo(_)));
             reload::remember(&source, settings);
-            log::start(&cli.global, cli.command.log()).and_then(|()| {
+            let traces = Traces::begin(cli.command.traces(), runtime.handle());
+            traces.and_then(|traces| {
+                log::start(&cli.global, cli.command.log(), &traces)?;
+                traces.started();
                 causes::of_panics();
                 if let Some(file) = &source.file {
                     tracing::debug!(file = %file.display(), "configuration");
@@ -126,7 +131,11 @@ fn ended() -> ExitCode {
                 }
                 match asked {
                     Some(asked) => effective::show(&command_line, asked),
-                    None => runtime.block_on(run(cli)),
+                    None => {
+                        let result = runtime.block_on(run(cli));
+                        traces.finish();
+                        result
+                    }
                 }
             })
         }
@@ -172,7 +181,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             if global.json {
                 console::print_json(&document);
             } else {
-                console::print(&format!("{document:#}"));
+                console::print(format!("{document:#}"));
             }
             Ok(Exit::Ok)
         }

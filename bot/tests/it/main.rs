@@ -30,4 +30,5 @@ mod supervised;
 #[path = "../support/mod.rs"]
 mod support;
 mod top;
+mod traces;
 mod two_processes;

@@ -38,7 +38,9 @@ pub(crate) fn shell(script: &str, dir: &Path) -> Command {
 }
 
 fn clean(mut command: Command, dir: &Path) -> Command {
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ROSEY_")) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| {
+        name.to_string_lossy().starts_with("ROSEY_") || name.to_string_lossy().starts_with("OTEL_")
+    }) {
         command.env_remove(name);
     }
     command.current_dir(dir).env_remove("NATS_URL").env_remove("DATABASE_URL").env_remove("RUST_LOG");

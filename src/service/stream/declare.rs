@@ -318,8 +318,14 @@ impl Declaration {
                 if !there {
                     return Err(e);
                 }
-                tracing::warn!(stream = self.name, "the consumer cannot be changed ({e}); replacing it");
-                self.replace_consumer(api).await
+                let replaced = self.replace_consumer(api).await;
+                if replaced.is_ok() {
+                    tracing::warn!(
+                        stream = self.name,
+                        "the consumer could not be changed ({e}), and was replaced"
+                    );
+                }
+                replaced
             }
             put => put.map(Option::unwrap_or_default),
         }

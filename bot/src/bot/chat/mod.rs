@@ -16,7 +16,7 @@ pub mod irc;
 pub mod jsonl;
 pub mod kryten;
 mod lines;
-mod link;
+pub(crate) mod link;
 mod source;
 
 use std::fmt;

@@ -29,6 +29,7 @@ pub async fn pending_messages<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) 
 pub async fn channel_messages<S: Stack<Op>>(bot: Context<S>) {
     bot.retry_pending_marks().await;
     if bot.room().online() != Some(false) {
+        bot.deliver_doubted().await;
         bot.deliver(None).await;
         bot.deliver_waiting().await;
     }

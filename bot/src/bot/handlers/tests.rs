@@ -120,6 +120,26 @@ async fn messages_that_cannot_be_asked_for_are_none_and_come_later() {
     assert_eq!(test.sender.said(), ["say late"]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_claim_was_granted_after_it_had_found_nothing_is_said_at_the_next_poll() {
+    let test = answering();
+    let gate = test.stack.hold("outbound_get");
+    let answers = async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        gate.add_permits(10);
+    };
+    tokio::join!(test.handle(5_000, join("alice")), answers);
+    assert!(test.sender.said().is_empty());
+    // The other path has granted it meanwhile.
+    test.stack.answer("outbound_get", json!([waiting(1, Some("alice"), "hi")]));
+    super::channel_messages(test.bot.clone()).await;
+    assert_eq!(test.sender.said(), ["pm alice hi"]);
+    let ids = || test.stack.of("outbound_get").into_iter().map(|get| get.id).collect::<Vec<_>>();
+    assert_eq!(ids()[0], ids()[1], "the same id gets what it holds");
+    super::channel_messages(test.bot.clone()).await;
+    assert!(!ids()[2..].contains(&ids()[0]), "once is enough");
+}
+
 #[tokio::test]
 async fn a_lost_channel_claims_nothing() {
     let test = answering();

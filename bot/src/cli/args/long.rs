@@ -12,6 +12,7 @@ use super::super::listen::ListenArgs;
 use super::super::namespaces::NamespacesArgs;
 use super::super::outbox::OutboxArgs;
 use super::super::retention::KeepArgs;
+use super::super::traces::TraceArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
 use super::values::{count, millis, one_of, replicas, yes_or_no};
 use crate::bot::chat::Source;
@@ -45,6 +46,8 @@ pub(in crate::cli) struct ServeArgs {
     pub(in crate::cli) namespaces: NamespacesArgs,
     #[command(flatten)]
     pub(in crate::cli) listen: ListenArgs,
+    #[command(flatten)]
+    pub(in crate::cli) traces: TraceArgs,
 }
 
 /// The database service's own.
@@ -187,6 +190,8 @@ pub(in crate::cli) struct BotArgs {
     pub(in crate::cli) outbox: OutboxArgs,
     #[command(flatten)]
     pub(in crate::cli) listen: ListenArgs,
+    #[command(flatten)]
+    pub(in crate::cli) traces: TraceArgs,
 }
 
 #[derive(Debug, Args)]
@@ -203,4 +208,6 @@ pub(in crate::cli) struct UpArgs {
     pub(in crate::cli) outbox: OutboxArgs,
     #[command(flatten)]
     pub(in crate::cli) listen: ListenArgs,
+    #[command(flatten)]
+    pub(in crate::cli) traces: TraceArgs,
 }

@@ -77,6 +77,12 @@ pub(super) const TABLE: &[Metric] = &[
     gauge("rosey_ready", &[], All, "1 while /readyz answers 200, else 0."),
     gauge("rosey_check", &["check", "required"], All, "1 while this check of /readyz is met, else 0."),
     gauge("rosey_draining", &[], All, "1 from the signal to end on, else 0."),
+    recorded(counter(
+        "rosey_trace_spans_total",
+        &["outcome"],
+        All,
+        "Spans of traces: sent, failed (the receiver has not taken them) or dropped (too many waited).",
+    )),
     // The bot's paths, from the outside in.
     recorded(counter(
         "rosey_operations_total",
@@ -308,6 +314,7 @@ namespaces; several namespaces are counted together, but for their notices in `/
 | `path` | `total`, `nats`, `db`, `outbox`, `replay` (of what the outbox offers again); of `rosey_hedges_total` `events`, `requests`, `queries`, `outbox`; of `rosey_serving` `none` as well |
 | `outcome` of `rosey_operations_total` | how it ended at that path: `ok`, a class of errors (`not_sent`, `unknown`, `backend`, `rejected`, `too_large`), `cancelled` |
 | `outcome` of `rosey_service_operations_total` | `taken`, `done`, `refused`, `expired`, `failed`, `returned`, `lost` |
+| `outcome` of `rosey_trace_spans_total` | `sent`, `failed`, `dropped` |
 | `kind` of `rosey_serving` | `event`, `call`, `query` |
 | `class` | that of the error, `response` for an answer that was not taken, `late` for a hedge |
 | `circuit`, `state` | `events`, `requests`; `closed`, `open`, `half_open`, `held`, `forced_open`, `forced_closed` |

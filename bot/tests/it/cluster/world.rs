@@ -34,8 +34,14 @@ pub(super) struct World {
 }
 
 /// What a service says of events that are not applied.
-const FALSE_ALARMS: [&str; 5] =
-    ["without being applied", "another program pulls", "is replaced, and", "replacing it", "changed by hand"];
+const FALSE_ALARMS: [&str; 6] = [
+    "without being applied",
+    "another program pulls",
+    "is replaced, and",
+    "replacing it",
+    "was replaced",
+    "changed by hand",
+];
 
 /// What became of everything.
 pub(super) struct Outcome {

@@ -148,6 +148,9 @@ fn config_says_what_is_in_force_and_who_says_so() {
     assert_eq!(config(&["bot"], &own)["nats-url"], said("nats://own", "ROSEY_NATS_URL"));
     let options = config(&["serve", "--nats-url", "nats://option"], &own);
     assert_eq!(options["nats-url"], said("nats://option", "command line"));
+    let variable = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let receiver = config(&["up"], &[(variable, "http://receiver:4318")])["otlp-endpoint"].take();
+    assert_eq!(receiver, said("http://receiver:4318", variable));
     let text = Ran::of(rosey(dir.path()).arg("config")).out;
     assert!(text.contains("nats://***@filehost  (rosey.toml:1)"), "{text}");
 }

@@ -96,7 +96,7 @@ async fn ten_processes_started_at_once_on_one_new_file_all_start() {
 #[tokio::test]
 async fn one_writer_is_killed_and_the_other_goes_on() {
     let file = DbFile::new();
-    let mut victim = BotProcess::start(&file, "victim", &recording("victim", 40_000));
+    let mut victim = BotProcess::start(&file, "victim", &recording("victim", 20_000));
     let count = async || file.number("SELECT count(*) FROM ledger WHERE operation = 'message_log'").await;
     wait_until("its tables are there", || async { file.path().exists() }).await;
     // Opened once it is migrated: under the lock that the victim held for that.
@@ -131,9 +131,9 @@ async fn one_writer_is_killed_and_the_other_goes_on() {
 
     // Played again, what it had done takes no second effect, and what it had not is done.
     let ended = BotProcess::start(&file, "victim", &recording_again(&victim.report)).end().await;
-    assert_eq!(ended.sent()["message_log"], 16_000);
+    assert_eq!(ended.sent()["message_log"], 8_000);
     let victims = "SELECT sum(total_chat_lines) FROM user_stats_now WHERE username GLOB 'victim*'";
-    assert_eq!(file.number(victims).await, 16_000);
+    assert_eq!(file.number(victims).await, 8_000);
     file.assert_clean().await;
 }
 

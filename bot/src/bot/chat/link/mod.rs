@@ -10,8 +10,8 @@
 pub(super) mod address;
 pub(super) mod pace;
 pub(super) mod sender;
-pub(super) mod tcp;
-pub(super) mod tls;
+pub(crate) mod tcp;
+pub(crate) mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -17,11 +17,11 @@ const CONNECTS: Duration = Duration::from_secs(15);
 const MOST_ADDRESSES: usize = 8;
 
 /// A connection to a server.
-pub(in crate::bot::chat) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection, encrypted if there is a connector.
-pub(in crate::bot::chat) async fn connect(
+pub(crate) async fn connect(
     host: &str,
     port: u16,
     connector: Option<&TlsConnector>,

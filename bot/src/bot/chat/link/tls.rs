@@ -13,7 +13,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Reads the certificates that are trusted: those of the file, or else the system's.
-pub(in crate::bot::chat) fn connector(ca: Option<&Path>) -> io::Result<TlsConnector> {
+pub(crate) fn connector(ca: Option<&Path>) -> io::Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     match ca {
         Some(file) => {
