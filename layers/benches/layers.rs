@@ -72,7 +72,7 @@ fn standard(
     metrics: fn(&'static str) -> MetricsLayer,
     leaked: bool,
 ) -> impl Service<Req, Error: Debug> + Clone + Send + Sync {
-    let log = |log: LogLayer| kept(log, leaked, LogLayer::leak);
+    let log = |log: LogLayer| kept(log.share_clock(), leaked, LogLayer::leak);
     let metrics = |path| kept(metrics(path), leaked, MetricsLayer::leak);
     let timeout = TimeoutLayer::new(LIMIT);
     let second = ServiceBuilder::new()

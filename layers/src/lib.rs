@@ -62,7 +62,7 @@ pub mod bulkhead;
 #[cfg(feature = "chaos")]
 pub mod chaos;
 mod classify;
-#[cfg(feature = "metrics")]
+#[cfg(any(feature = "log", feature = "metrics"))]
 mod clock;
 #[cfg(feature = "fallback")]
 pub mod fallback;

@@ -268,7 +268,7 @@ impl StackBuilder {
         let circuits = Circuits::new([breaker.handle(0), breaker.handle(1)]);
         let nats = ServiceBuilder::new()
             .layer(SpanLayer::path(self.bus))
-            .layer(LogLayer::new(self.bus.tag()))
+            .layer(LogLayer::new(self.bus.tag()).share_clock())
             .layer(MetricsLayer::new(self.bus.as_str()).prefix(self.metrics_prefix))
             .layer(breaker.classify_by(failure))
             .layer(TimeoutLayer::new(self.nats_timeout))
@@ -289,7 +289,7 @@ impl StackBuilder {
     fn direct<O: Operation, S: Path<O>>(&self, db: S) -> impl Path<O> + use<O, S> {
         ServiceBuilder::new()
             .layer(SpanLayer::path(Via::DB))
-            .layer(LogLayer::new(Via::DB.tag()))
+            .layer(LogLayer::new(Via::DB.tag()).share_clock())
             .layer(MetricsLayer::new(Via::DB.as_str()).prefix(self.metrics_prefix))
             .layer(TimeoutLayer::new(self.db_timeout))
             .service(db)
@@ -313,7 +313,7 @@ impl StackBuilder {
         };
         ServiceBuilder::new()
             .layer(admission.limit())
-            .layer(LogLayer::new("[TOTAL]").last())
+            .layer(LogLayer::new("[TOTAL]").last().share_clock())
             .layer(MetricsLayer::new("total").prefix(self.metrics_prefix).share_clock())
             .layer(
                 PathChangeLogLayer::by(names.iter().copied(), part)

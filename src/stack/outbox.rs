@@ -46,7 +46,7 @@ impl StackBuilder {
     {
         let outbox = ServiceBuilder::new()
             .layer(SpanLayer::path(Via::OUTBOX))
-            .layer(LogLayer::new(Via::OUTBOX.tag()))
+            .layer(LogLayer::new(Via::OUTBOX.tag()).share_clock())
             .layer(MetricsLayer::new(Via::OUTBOX.as_str()).prefix(self.metrics_prefix))
             // A disk that hangs must not hold a caller longer than a database that hangs.
             .layer(TimeoutLayer::new(self.db_timeout))

@@ -33,9 +33,16 @@ impl<F, C> BreakerFuture<F, C> {
         Self { state: State::Rejected(rejected) }
     }
 
+    /// Of the call that `call` begins.
     #[inline(always)]
-    pub(super) const fn running(call: F, permit: CallPermit, classifier: C) -> Self {
-        Self { state: State::Running { call, permit: Some(permit), classifier } }
+    pub(super) fn running(permit: CallPermit, classifier: C, call: impl FnOnce() -> F) -> Self {
+        let mut permit = Some(permit);
+        permit.as_mut().into_iter().for_each(CallPermit::enters);
+        let mut state = State::Running { permit, classifier, call: call() };
+        if let State::Running { permit: Some(permit), .. } = &mut state {
+            permit.leaves();
+        }
+        Self { state }
     }
 }
 
@@ -52,20 +59,20 @@ where
         match self.project().state.project() {
             StateProj::Rejected(rejected) => Poll::Ready(Err((*rejected).into())),
             StateProj::Running { call, permit, classifier } => {
-                let polled = match permit {
-                    Some(permit) => permit.inside(|| call.poll(cx)),
-                    None => call.poll(cx),
-                };
-                let Poll::Ready(result) = polled else {
-                    if let Some(permit) = permit {
-                        permit.waits();
-                    }
-                    return Poll::Pending;
-                };
-                if let Some(permit) = permit.take() {
-                    permit.finish(classifier.failure(&result));
+                if let Some(permit) = permit {
+                    permit.enters();
                 }
-                Poll::Ready(result)
+                let polled = call.poll(cx);
+                if let Some(call) = permit {
+                    match &polled {
+                        Poll::Pending => call.waits(),
+                        Poll::Ready(result) => {
+                            call.finish(classifier.failure(result));
+                            *permit = None; // in place
+                        }
+                    }
+                }
+                polled
             }
         }
     }

@@ -87,8 +87,8 @@ impl<K, C> fmt::Debug for KeyedBreakerLayer<K, C> {
 /// *Cost* while closed, and *drop*: as of [`Breaker`](super::Breaker), whatever the number of circuits.
 #[derive(Clone, Debug)]
 pub struct KeyedBreaker<S, K, C = ByError> {
-    inner: S,
     circuits: KeyedBreakerLayer<K, C>,
+    inner: S,
 }
 
 impl<S, K, C> KeyedBreaker<S, K, C> {
@@ -113,10 +113,7 @@ where
     fn call(&mut self, req: Req) -> Self::Future {
         let KeyedBreakerLayer { circuits, key, classifier } = &self.circuits;
         match CallPermit::ask(of(circuits, key(&req))) {
-            Ok(mut permit) => {
-                let call = permit.inside(|| self.inner.call(req));
-                BreakerFuture::running(call, permit, classifier.clone())
-            }
+            Ok(permit) => BreakerFuture::running(permit, classifier.clone(), || self.inner.call(req)),
             Err(rejected) => BreakerFuture::rejected(rejected),
         }
     }

@@ -106,9 +106,9 @@ use tower_service::Service;
 /// [`Class::TooLarge`]: crate::Class::TooLarge
 #[derive(Debug)]
 pub struct Breaker<S, C = ByError> {
-    inner: S,
     reservation: Reservation,
     classifier: C,
+    inner: S,
 }
 
 impl<S> Breaker<S> {
@@ -200,7 +200,7 @@ where
                 Poll::Ready(Err(error)) => {
                     self.reservation.ready(generation);
                     let result = Err(error);
-                    if let Ok(permit) = self.reservation.pass() {
+                    if let Ok(mut permit) = self.reservation.pass() {
                         permit.finish(self.classifier.failure(&result));
                     }
                     return Poll::Ready(result.map(drop));
@@ -220,10 +220,7 @@ where
             return BreakerFuture::rejected(rejected);
         }
         match self.reservation.pass() {
-            Ok(mut permit) => {
-                let call = permit.inside(|| self.inner.call(req));
-                BreakerFuture::running(call, permit, self.classifier.clone())
-            }
+            Ok(permit) => BreakerFuture::running(permit, self.classifier.clone(), || self.inner.call(req)),
             Err(rejected) => BreakerFuture::rejected(rejected),
         }
     }
@@ -232,6 +229,10 @@ where
 /// A clone shares the circuit but not the turn: readiness belongs to the instance that was polled.
 impl<S: Clone, C: Clone> Clone for Breaker<S, C> {
     fn clone(&self) -> Self {
-        Self::from_shared(self.inner.clone(), self.reservation.shared.clone(), self.classifier.clone())
+        Self {
+            reservation: Reservation::new(self.reservation.shared.clone()),
+            classifier: self.classifier.clone(),
+            inner: self.inner.clone(),
+        }
     }
 }

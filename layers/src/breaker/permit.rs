@@ -154,18 +154,22 @@ impl CallPermit {
         Self { shared, generation, start, finished: false, inside: false }
     }
 
-    /// Runs the inner service. If it panics, the call has failed.
+    /// The inner service begins to run. If it panics, the call has failed.
     #[inline]
-    pub(super) fn inside<T>(&mut self, run: impl FnOnce() -> T) -> T {
+    pub(super) const fn enters(&mut self) {
         self.inside = true;
-        let result = run();
+    }
+
+    /// The inner service has returned.
+    #[inline]
+    pub(super) const fn leaves(&mut self) {
         self.inside = false;
-        result
     }
 
     /// The call is pending: from here on it may become slow.
     #[inline]
     pub(super) fn waits(&mut self) {
+        self.leaves();
         if self.shared.config.slow_drops_fail {
             self.start.get_or_insert_with(Instant::now);
         }
@@ -183,7 +187,7 @@ impl CallPermit {
     }
 
     #[inline]
-    pub(super) fn finish(mut self, failure: Option<Failure>) {
+    pub(super) fn finish(&mut self, failure: Option<Failure>) {
         self.finished = true;
         let neutral = self.shared.config.unsent_is_neutral;
         if neutral && failure.is_some_and(|failure| failure.class == Class::NotSent) {

@@ -48,14 +48,10 @@ enum State<PF, S, SF, C, Req> {
 }
 
 impl<P: Service<Req>, S: Service<Req>, C, Req> FallbackFuture<P, S, C, Req> {
+    /// Of the call that `call` begins.
     #[inline(always)]
-    pub(super) fn primary(call: P::Future, kept: Req, shared: Arc<Shared<S, C>>) -> Self {
-        Self { state: State::Primary { call, kept: Some((kept, shared)) }, first: First::Nothing }
-    }
-
-    #[inline(always)]
-    pub(super) fn only(call: P::Future) -> Self {
-        Self { state: State::Primary { call, kept: None }, first: First::Nothing }
+    pub(super) fn primary(kept: Option<(Req, Arc<Shared<S, C>>)>, call: impl FnOnce() -> P::Future) -> Self {
+        Self { first: First::Nothing, state: State::Primary { kept, call: call() } }
     }
 
     #[inline(always)]

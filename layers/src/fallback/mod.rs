@@ -168,13 +168,10 @@ where
     #[inline(always)]
     fn call(&mut self, mut req: Req) -> Self::Future {
         match self.primary.take_route::<Req>() {
-            Route::Primary => match self.shared.policy.keep(&mut req) {
-                Some(kept) => {
-                    let shared = Arc::clone(&self.shared);
-                    FallbackFuture::primary(self.primary.service.call(req), kept, shared)
-                }
-                None => FallbackFuture::only(self.primary.service.call(req)),
-            },
+            Route::Primary => {
+                let kept = self.shared.policy.keep(&mut req).map(|kept| (kept, Arc::clone(&self.shared)));
+                FallbackFuture::primary(kept, || self.primary.service.call(req))
+            }
             Route::Failed(error) => {
                 let result = Err(error);
                 self.shared.policy.rerouted(&req, &result);
@@ -190,7 +187,7 @@ where
 
 impl<P: Clone, S, C> Clone for Fallback<P, S, C> {
     fn clone(&self) -> Self {
-        Self { primary: self.primary.clone(), shared: Arc::clone(&self.shared) }
+        Self { shared: Arc::clone(&self.shared), primary: self.primary.clone() }
     }
 }
 

@@ -157,10 +157,17 @@ impl<P> Primary<P> {
 
 /// A clone starts undecided: readiness, and its failure, belong to the instance that was polled.
 impl<P: Clone> Clone for Primary<P> {
+    #[inline]
     fn clone(&self) -> Self {
         if let Fresh::First(fresh) = &self.fresh {
             fresh.get_or_init(|| P::clone);
         }
-        Self { fresh: Fresh::Clone(P::clone), ..Self::new(self.service.clone()) }
+        Self {
+            next: Next::Undecided,
+            patience: None,
+            dead: false,
+            fresh: Fresh::Clone(P::clone),
+            service: self.service.clone(),
+        }
     }
 }

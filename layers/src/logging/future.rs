@@ -13,21 +13,11 @@ use std::{
 #[derive(Debug)]
 pub struct LogFuture<F, Id: Display, C> {
     #[pin]
-    inner: F,
+    pub(super) inner: F,
     /// `None` if no event of this call can be enabled. A record that is dropped unsettled logs a cancelled
     /// call.
-    record: Option<CallLog<Id>>,
-    classifier: C,
-}
-
-impl<F, Id: Display, C> LogFuture<F, Id, C> {
-    #[inline(always)]
-    pub(super) const fn new(inner: F, mut record: Option<CallLog<Id>>, classifier: C) -> Self {
-        if let Some(record) = &mut record {
-            record.leaves();
-        }
-        Self { inner, record, classifier }
-    }
+    pub(super) record: Option<CallLog<Id>>,
+    pub(super) classifier: C,
 }
 
 impl<F, T, E, Id, C> Future for LogFuture<F, Id, C>
@@ -45,17 +35,19 @@ where
         if let Some(record) = me.record {
             record.enters();
         }
-        let Poll::Ready(result) = me.inner.poll(cx) else {
-            if let Some(record) = me.record {
-                record.waits();
-            }
-            return Poll::Pending;
-        };
+        let polled = me.inner.poll(cx);
         if let Some(record) = me.record {
-            let error =
-                result.as_ref().err().map(|error| (error as &dyn Display, me.classifier.origin(&result)));
-            record.finish(me.classifier.failure(&result), error);
+            match &polled {
+                Poll::Pending => record.waits(),
+                Poll::Ready(result) => {
+                    let error = result
+                        .as_ref()
+                        .err()
+                        .map(|error| (error as &dyn Display, me.classifier.origin(result)));
+                    record.finish(me.classifier.failure(result), error);
+                }
+            }
         }
-        Poll::Ready(result)
+        polled
     }
 }

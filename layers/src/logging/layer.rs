@@ -23,12 +23,18 @@ pub struct LogLayer<C = ByError, L = ByLabel> {
     pub(super) account: Held<LogState>,
     pub(super) classifier: C,
     pub(super) labels: L,
+    pub(super) shares_clock: bool,
 }
 
 impl LogLayer {
     /// Logs the calls of one path. Every message starts with `tag`.
     pub fn new(tag: &'static str) -> Self {
-        Self { account: Held::new(LogState::new(tag)), classifier: ByError, labels: ByLabel }
+        Self {
+            account: Held::new(LogState::new(tag)),
+            classifier: ByError,
+            labels: ByLabel,
+            shares_clock: false,
+        }
     }
 }
 
@@ -58,6 +64,15 @@ impl<C, L> LogLayer<C, L> {
         Self { account: self.account.leak(), ..self }
     }
 
+    /// Takes the time of a call from the `Log` or `Metrics` inside it, where one begins in the same `call` or ends in the
+    /// same poll, instead of reading the clock once more; see
+    #[cfg_attr(feature = "metrics", doc = "[`MetricsLayer::share_clock`](crate::MetricsLayer::share_clock).")]
+    #[cfg_attr(not(feature = "metrics"), doc = "`MetricsLayer::share_clock`.")]
+    /// One inside a layer that shares the clock has the time of that one.
+    pub fn share_clock(self) -> Self {
+        Self { shares_clock: true, ..self }
+    }
+
     /// Begins anew with changed settings.
     fn with(self, change: impl FnOnce(&mut LogState)) -> Self {
         let mut state = self.account.anew();
@@ -70,18 +85,20 @@ impl<C, L> LogLayer<C, L> {
     ///
     /// [`Classify::origin`]: crate::Classify::origin
     pub fn with_sources(self) -> LogLayer<Sources<C>, L> {
-        LogLayer { account: self.account, classifier: Sources(self.classifier), labels: self.labels }
+        let Self { account, classifier, labels, shares_clock } = self;
+        LogLayer { account, classifier: Sources(classifier), labels, shares_clock }
     }
 
     /// Sets what counts as a failure: a [`Classifier`](crate::Classifier), or a closure over the result.
     pub fn classify_by<C2>(self, classifier: C2) -> LogLayer<C2, L> {
-        LogLayer { account: self.account, classifier, labels: self.labels }
+        LogLayer { account: self.account, classifier, labels: self.labels, shares_clock: self.shares_clock }
     }
 
     /// Names requests by the index that `label` returns, instead of by their [`Label`](crate::Label). They have no
     /// id.
     pub fn label_by<F>(self, names: &'static [&'static str], label: F) -> LogLayer<C, Named<F>> {
-        LogLayer { account: self.account, classifier: self.classifier, labels: Named { names, label } }
+        let Self { account, classifier, shares_clock, .. } = self;
+        LogLayer { account, classifier, labels: Named { names, label }, shares_clock }
     }
 }
 

@@ -28,6 +28,7 @@ use self::record::CallLog;
 use crate::{
     ByError, ByLabel, Labels,
     bounds::{Judges, Printable},
+    clock::OuterBegin,
 };
 use std::task::{Context, Poll};
 use tower_service::Service;
@@ -57,13 +58,14 @@ use tower_service::Service;
 ///
 /// *Cost*: if none of its events is enabled, a call reads no clock and does not ask for the request's id.
 /// With only warnings or errors enabled, the id is kept, and the clock is read only by a call that has to
-/// wait: `took` is then missing from errors that came at once. While failures repeat, each call that checks
+/// wait: `took` is then missing from errors that came at once. A log that tells of every call reads it twice, or not at
+/// all besides metrics of the same path ([`LogLayer::share_clock`]). While failures repeat, each call that checks
 /// reads the clock once more and tries a lock for each kind of failure; it waits for none, and allocates
 /// nothing. *Errors* pass through. *Drop*: drops the inner future, and logs the call as cancelled.
 #[derive(Clone, Debug)]
 pub struct Log<S, C = ByError, L = ByLabel> {
-    inner: S,
     layer: LogLayer<C, L>,
+    inner: S,
 }
 
 impl<S, C, L> Log<S, C, L> {
@@ -86,8 +88,16 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        let record = CallLog::begin(&self.layer.account, &self.layer.labels, &req);
-        let classifier = self.layer.classifier.clone();
-        LogFuture::new(self.inner.call(req), record, classifier)
+        let LogLayer { account, classifier, labels, shares_clock } = &self.layer;
+        let _outer = shares_clock.then(OuterBegin::keep);
+        let mut future = LogFuture {
+            record: CallLog::begin(account, labels, &req, *shares_clock),
+            classifier: classifier.clone(),
+            inner: self.inner.call(req),
+        };
+        if let Some(record) = &mut future.record {
+            record.leaves();
+        }
+        future
     }
 }

@@ -5,7 +5,7 @@ use super::{
     level_callsite::{self, TARGET},
     rate_limit::{RateLimitedLog, Summary, Suppressed},
 };
-use crate::{Class, Failure, Labels, held::Held};
+use crate::{Class, Failure, Labels, clock, held::Held};
 use std::{
     error::Error,
     fmt::{self, Display},
@@ -138,6 +138,7 @@ pub(super) struct CallLog<Id: Display> {
     settled: bool,
     /// Whether the inner service is running right now: dropped meanwhile, it has panicked.
     inside: bool,
+    shares_clock: bool,
 }
 
 impl<Id: Display> CallLog<Id> {
@@ -146,21 +147,34 @@ impl<Id: Display> CallLog<Id> {
         account: &Held<LogState>,
         labels: &impl Labels<Req, Id = Id>,
         req: &Req,
+        shares_clock: bool,
     ) -> Option<Self> {
         let every_call = level_callsite::of(account.quiet).is_open();
+        let start = || {
+            let begun = clock::begun();
+            if shares_clock {
+                clock::share_begin(begun);
+            }
+            begun
+        };
         (every_call || level_callsite::of(account.loud).is_open()).then(|| Self {
             account: account.clone(),
             operation: labels.operation(req),
             id: labels.id(req),
-            start: every_call.then(Instant::now),
+            start: every_call.then(start),
             settled: false,
             inside: true,
+            shares_clock,
         })
     }
 
     /// The inner service begins to run.
-    pub(super) const fn enters(&mut self) {
+    #[inline]
+    pub(super) fn enters(&mut self) {
         self.inside = true;
+        if self.shares_clock {
+            clock::expect_end();
+        }
     }
 
     /// The inner service has returned.
@@ -171,7 +185,7 @@ impl<Id: Display> CallLog<Id> {
     /// The call is pending. From here on the cost of a clock read is negligible.
     pub(super) fn waits(&mut self) {
         self.leaves();
-        self.start.get_or_insert_with(Instant::now);
+        self.start.get_or_insert_with(clock::now);
     }
 
     /// Logs the result of the call.
@@ -185,7 +199,7 @@ impl<Id: Display> CallLog<Id> {
                 }
                 if self.account.place == Position::Path {
                     let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
-                    at!(self.account.quiet, id, took = took(self.start), "{tag} {operation} ok");
+                    at!(self.account.quiet, id, took = self.took(true), "{tag} {operation} ok");
                 }
             }
             Some(failure) => self.failed(failure, error),
@@ -201,7 +215,7 @@ impl<Id: Display> CallLog<Id> {
         at!(
             if said.is_some() { self.account.loud } else { self.account.quiet },
             id = display(&self.id),
-            took = took(self.start),
+            took = self.took(true),
             class = failure.class.as_str(),
             "{tag} {operation} {end}{reason}{more}"
         );
@@ -216,10 +230,19 @@ impl<Id: Display> CallLog<Id> {
         at!(
             if said.is_some() { self.account.loud } else { self.account.quiet },
             id = display(&self.id),
-            took = took(self.start),
+            took = self.took(false),
             class = Class::Unknown.as_str(),
             "{tag} {operation} panicked{more}"
         );
+    }
+}
+
+impl<Id: Display> CallLog<Id> {
+    /// How long the call has taken. If it has `ended` in this poll, what is inside it may have read the clock for that.
+    fn took(&self, ended: bool) -> Option<tracing::field::DebugValue<Duration>> {
+        let start = self.start?;
+        let end = if ended && self.shares_clock { clock::shared_end() } else { clock::end() };
+        Some(tracing::field::debug(end.duration_since(start)))
     }
 }
 
@@ -230,13 +253,9 @@ impl<Id: Display> Drop for CallLog<Id> {
             self.panicked();
         } else {
             let (tag, operation, id) = (self.account.tag, self.operation, display(&self.id));
-            at!(self.account.quiet, id, took = took(self.start), "{tag} {operation} cancelled");
+            at!(self.account.quiet, id, took = self.took(false), "{tag} {operation} cancelled");
         }
     }
-}
-
-fn took(start: Option<Instant>) -> Option<tracing::field::DebugValue<Duration>> {
-    start.map(|start| tracing::field::debug(start.elapsed()))
 }
 
 /// An error, and its source.

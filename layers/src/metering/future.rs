@@ -12,20 +12,10 @@ use std::{
 #[derive(Debug)]
 pub struct MetricsFuture<F, C> {
     #[pin]
-    inner: F,
+    pub(super) inner: F,
     /// Records the call when it is dropped.
-    call: Option<Call>,
-    classifier: C,
-}
-
-impl<F, C> MetricsFuture<F, C> {
-    #[inline(always)]
-    pub(super) const fn new(inner: F, mut call: Option<Call>, classifier: C) -> Self {
-        if let Some(call) = &mut call {
-            call.leaves();
-        }
-        Self { inner, call, classifier }
-    }
+    pub(super) call: Option<Call>,
+    pub(super) classifier: C,
 }
 
 impl<F, T, E, C> Future for MetricsFuture<F, C>
@@ -41,16 +31,16 @@ where
         if let Some(call) = me.call {
             call.is_polled();
         }
-        let Poll::Ready(result) = me.inner.poll(cx) else {
-            if let Some(call) = me.call {
-                call.leaves();
-            }
-            return Poll::Pending;
-        };
+        let polled = me.inner.poll(cx);
         if let Some(call) = me.call {
-            call.end(me.classifier.failure(&result));
-            *me.call = None; // records the call, in place
+            match &polled {
+                Poll::Pending => call.leaves(),
+                Poll::Ready(result) => {
+                    call.end(me.classifier.failure(result));
+                    *me.call = None; // records the call, in place
+                }
+            }
         }
-        Poll::Ready(result)
+        polled
     }
 }

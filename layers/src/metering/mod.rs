@@ -7,7 +7,7 @@ pub(crate) mod table;
 pub use self::{future::MetricsFuture, layer::MetricsLayer};
 
 use self::table::{Call, Table};
-use crate::{ByError, ByLabel, Labels, bounds::Judges, clock::SharedBegin, held::Held};
+use crate::{ByError, ByLabel, Labels, bounds::Judges, clock::OuterBegin, held::Held};
 use std::task::{Context, Poll};
 use tower_service::Service;
 
@@ -30,12 +30,12 @@ use tower_service::Service;
 /// layer around another one needs none: see [`MetricsLayer::share_clock`]. *Errors* pass through.
 #[derive(Clone, Debug)]
 pub struct Metrics<S, C = ByError, L = ByLabel> {
-    inner: S,
     /// `None` if disabled.
     table: Option<Held<Table>>,
     classifier: C,
     labels: L,
     shares_clock: bool,
+    inner: S,
 }
 
 impl<S, C, L> Metrics<S, C, L> {
@@ -58,13 +58,17 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
+        let _outer = self.shares_clock.then(OuterBegin::keep);
         // Starts before the inner call, so that the gauge is decremented even if that call panics.
         let call = self
             .table
             .as_ref()
             .map(|table| Call::begin(table.clone(), &self.labels, &req, self.shares_clock));
-        let classifier = self.classifier.clone();
-        let _shared = call.as_ref().filter(|_| self.shares_clock).map(|call| SharedBegin::at(call.start()));
-        MetricsFuture::new(self.inner.call(req), call, classifier)
+        let mut future =
+            MetricsFuture { call, classifier: self.classifier.clone(), inner: self.inner.call(req) };
+        if let Some(call) = &mut future.call {
+            call.leaves();
+        }
+        future
     }
 }

@@ -156,11 +156,11 @@ impl Call {
     ) -> Self {
         let operation = Operation::of(labels, req);
         table.in_flight().increment(1.0);
-        Self { table, operation, start: clock::begun(), outcome: CANCELLED, inside: true, shares_clock }
-    }
-
-    pub(super) const fn start(&self) -> Instant {
-        self.start
+        let start = clock::begun();
+        if shares_clock {
+            clock::share_begin(start);
+        }
+        Self { table, operation, start, outcome: CANCELLED, inside: true, shares_clock }
     }
 
     /// The inner service has returned.

@@ -13,18 +13,11 @@ use tokio::{task::coop, time::Sleep};
 #[derive(Debug)]
 pub struct TimeoutFuture<F> {
     #[pin]
-    inner: F,
-    after: Option<Duration>,
+    pub(super) inner: F,
+    pub(super) after: Option<Duration>,
     /// `None` until the inner future has been pending once.
     #[pin]
-    sleep: Option<Sleep>,
-}
-
-impl<F> TimeoutFuture<F> {
-    #[inline(always)]
-    pub(super) const fn new(inner: F, after: Option<Duration>) -> Self {
-        Self { inner, after, sleep: None }
-    }
+    pub(super) sleep: Option<Sleep>,
 }
 
 impl<F, T, E> Future for TimeoutFuture<F>
@@ -38,8 +31,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut me = self.project();
         let had_budget = coop::has_budget_remaining();
-        if let Poll::Ready(result) = me.inner.poll(cx) {
-            return Poll::Ready(result);
+        let polled = me.inner.poll(cx);
+        if polled.is_ready() {
+            return polled;
         }
         // CORRECTNESS: pending from here on. The inner future has registered its waker; if there is a limit,
         // the timer registers it too.

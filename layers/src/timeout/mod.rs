@@ -51,8 +51,8 @@ use tower_service::Service;
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Timeout<S, L = Fixed> {
-    inner: S,
     limit: L,
+    inner: S,
 }
 
 impl<S> Timeout<S> {
@@ -91,7 +91,6 @@ where
 
     #[inline(always)]
     fn call(&mut self, req: Req) -> Self::Future {
-        let after = self.limit.limit(&req);
-        TimeoutFuture::new(self.inner.call(req), after)
+        TimeoutFuture { after: self.limit.limit(&req), sleep: None, inner: self.inner.call(req) }
     }
 }

@@ -24,7 +24,7 @@ use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -144,8 +144,8 @@ impl<S, P: Clone, V: Clone, C: Clone> Layer<S> for PathChangeLogLayer<P, V, C> {
 /// *Errors* pass through and are counted. *Drop*: drops the inner future; nothing is counted.
 #[derive(Clone, Debug)]
 pub struct PathChangeLog<S, P = SinglePart, V = ByResponse, C = ByError> {
-    inner: S,
     layer: PathChangeLogLayer<P, V, C>,
+    inner: S,
 }
 
 impl<S, P, V, C> PathChangeLog<S, P, V, C> {
@@ -172,7 +172,7 @@ where
         // `states` is never empty: see `PathChangeLogLayer`.
         let PathChangeLogLayer { states, parts, via, classifier } = &self.layer;
         let state = states[parts.of(&req).min(states.len() - 1)].clone();
-        SwitchFuture { inner: self.inner.call(req), state, via: via.clone(), classifier: classifier.clone() }
+        SwitchFuture { state, via: via.clone(), classifier: classifier.clone(), inner: self.inner.call(req) }
     }
 }
 
@@ -198,12 +198,14 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let me = self.project();
-        let result = ready!(me.inner.poll(cx));
-        match (me.classifier.failure(&result), &result) {
-            (None, Ok(response)) => me.state.served(me.via.of(response)),
-            (Some(failure), _) if failure.class != Class::Rejected => me.state.failed(),
-            (Some(_), _) | (None, Err(_)) => {}
+        let polled = me.inner.poll(cx);
+        if let Poll::Ready(result) = &polled {
+            match (me.classifier.failure(result), result) {
+                (None, Ok(response)) => me.state.served(me.via.of(response)),
+                (Some(failure), _) if failure.class != Class::Rejected => me.state.failed(),
+                (Some(_), _) | (None, Err(_)) => {}
+            }
         }
-        Poll::Ready(result)
+        polled
     }
 }
