@@ -5,6 +5,7 @@ mod faults;
 mod netsplit;
 mod observed;
 mod speaking;
+mod two_bots;
 
 use std::collections::BTreeMap;
 
