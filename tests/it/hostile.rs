@@ -48,6 +48,7 @@ fn good(spec: &Spec) -> &'static str {
         "kv_set" => r#"{"plugin_name":"good","key":"a","value":1}"#,
         "leaderboard" | "chat" => "{}",
         "kv_get" | "kv_delete" | "kv_list" => r#"{"plugin_name":"good","key":"a"}"#,
+        "lead" => r#"{"room":"good","bot":"a","name":"b","seconds":6}"#,
         other => panic!("give {other} a good message here"),
     }
 }

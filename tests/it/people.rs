@@ -3,7 +3,7 @@
 use eitherway::sql::SqlService;
 use eitherway::{Db, clock};
 use futures_util::future::join_all;
-use rosey::op::{GetQuote, Op, PmCommand, QuoteAdd, RoseyClient, SearchChat, Tell};
+use rosey::op::{GetQuote, Lead, Leader, Op, PmCommand, QuoteAdd, RoseyClient, SearchChat, Tell};
 use serde_json::json;
 
 use crate::support::*;
@@ -52,6 +52,7 @@ on_each_store! {
     a_person_who_is_forgotten_leaves_nothing_and_what_comes_late_brings_nothing_back,
     a_report_on_a_message_of_somebody_forgotten_has_no_effect,
     keys_are_listed_by_plugin_and_prefix_up_to_a_limit,
+    of_several_bots_in_a_room_one_leads_until_it_goes_or_its_time_ends,
 }
 
 const AT: i64 = 1_700_000_000;
@@ -231,6 +232,42 @@ async fn keys_are_listed_by_plugin_and_prefix_up_to_a_limit(db: &People) {
     let few = rosey::op::KvList { plugin_name: "quiz".into(), prefix: String::new(), limit: 2 };
     let few = db.call(few).await.unwrap().answer.data;
     assert_eq!((few.keys.len(), few.count, few.truncated), (2, 2, true));
+}
+
+async fn of_several_bots_in_a_room_one_leads_until_it_goes_or_its_time_ends(db: &People) {
+    let ask = async |bot: &str, seconds: u32| -> Leader {
+        let (room, name) = ("irc:#lounge".to_owned(), format!("{bot}'s name"));
+        db.lead(Lead { room, bot: bot.to_owned(), name, seconds }).await.unwrap()
+    };
+    let bots: Vec<String> = (0..8).map(|n| format!("bot {n}")).collect();
+    let answers = join_all(bots.iter().map(|bot| ask(bot, 60))).await;
+    let leads: Vec<usize> = (0..8).filter(|n| answers[*n].leads).collect();
+    assert_eq!(leads.len(), 1, "{answers:?}");
+    let (leader, other) = (&bots[leads[0]], &bots[(leads[0] + 1) % 8]);
+    assert!(ask(leader, 60).await.leads, "it goes on");
+    let refused = ask(other, 60).await;
+    assert_eq!((refused.leads, refused.leader), (false, format!("{leader}'s name")));
+    assert!(ask(leader, 60).await.company, "it knows of the others");
+    assert!(!ask(other, 0).await.leads, "who does not lead gives nothing back");
+    assert!(!ask(other, 60).await.leads);
+    let elsewhere = Lead { room: "irc:#other".into(), bot: other.clone(), name: String::new(), seconds: 60 };
+    assert!(db.lead(elsewhere).await.unwrap().leads, "each room has its own");
+
+    assert!(!ask(leader, 0).await.leads);
+    assert!(ask(other, 1).await.leads, "it was given back");
+    wait_until("its time ends", || async { ask(leader, 60).await.leads }).await;
+    assert!(!ask(other, 60).await.leads);
+
+    // By its own clock it asked a minute ago, or will in a minute: that changes nothing.
+    let now = clock::now();
+    for at in [now - 60_000, now + 60_000] {
+        let (room, name) = ("irc:#lounge".to_owned(), String::new());
+        let answer = db.at(at).lead(Lead { room, bot: other.clone(), name, seconds: 60 }).await.unwrap();
+        assert!(!answer.leads);
+    }
+    let skewed = Lead { room: "irc:#lounge".into(), bot: leader.clone(), name: String::new(), seconds: 60 };
+    let skew = db.at(now + 60_000).lead(skewed).await.unwrap().skew;
+    assert!((30_000..=60_001).contains(&skew), "{skew}");
 }
 
 /// What ann leaves behind before second 9, and the numbers of two quotes: what she said, and what she kept.

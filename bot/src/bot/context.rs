@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use eitherway_layers::{Class, Classify};
+use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use tracing::warn;
 
@@ -12,6 +13,8 @@ use super::commands::config::Commands;
 use super::deliveries::Deliveries;
 use super::event::Event;
 use super::failure_logs::{FailureKind, FailureLogs};
+use super::lead::voice::Voice;
+use super::lead::{Lease, Turn};
 use super::progress::Progress;
 use super::room::ChannelState;
 use crate::op::{Error, Op, OutboundGet, RoseyClient};
@@ -33,7 +36,8 @@ struct Inner<S> {
     failures: FailureLogs,
     identity: Identity,
     commands: Option<Commands>,
-    last_heartbeat: OnceCell<Option<i64>>,
+    lease: Arc<Lease>,
+    last_heartbeat: Mutex<Arc<OnceCell<Option<i64>>>>,
 }
 
 /// The identity of a bot.
@@ -60,7 +64,12 @@ impl<S> Context<S> {
         identity: Identity,
         commands: Option<Commands>,
         progress: Arc<Progress>,
+        lease: Arc<Lease>,
     ) -> Self {
+        let sender: Arc<dyn ChatSender> = match lease.room() {
+            Some(_) => Arc::new(Voice::new(sender, Arc::clone(&lease))),
+            None => sender,
+        };
         let inner = Inner {
             db,
             sender,
@@ -70,7 +79,8 @@ impl<S> Context<S> {
             failures: FailureLogs::default(),
             identity,
             commands,
-            last_heartbeat: OnceCell::new(),
+            lease,
+            last_heartbeat: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -112,6 +122,16 @@ impl<S> Context<S> {
     /// The bot's counters.
     pub fn progress(&self) -> &Progress {
         &self.inner.progress
+    }
+
+    /// The right to lead in the room.
+    pub(super) fn lease(&self) -> &Lease {
+        &self.inner.lease
+    }
+
+    /// Whether this bot tells of itself and of the room: unless another one does.
+    pub(super) fn tells(&self) -> bool {
+        self.lease().turn() == Turn::Write
     }
 
     pub(super) fn deliveries(&self) -> &Deliveries {
@@ -170,7 +190,15 @@ impl<S: Stack<Op>> Context<S> {
                 |error: &Error| warn!("cannot determine until when the previous bot was watching: {error}");
             sessions.inspect_err(unknown).ok()?.iter().map(|session| session.watched_until).min()
         };
-        *self.inner.last_heartbeat.get_or_init(ask).await
+        let asked = Arc::clone(&self.inner.last_heartbeat.lock());
+        *asked.get_or_init(ask).await
+    }
+}
+
+impl<S> Context<S> {
+    /// Another bot leads: its time of watching is asked for anew.
+    pub(super) fn forget_heartbeat(&self) {
+        *self.inner.last_heartbeat.lock() = Arc::default();
     }
 }
 

@@ -12,6 +12,7 @@
 //! | [`chat`] | networks: events in, a sender out |
 //! | [`dispatch`] | which handlers run, in which order, and what happens when one fails |
 //! | [`handlers`] | the seven handlers that use the database |
+//! | `lead` | two bots in one room |
 //! | `commands` | what people of the channel ask the bot |
 //! | `tasks` | periodic tasks |
 //!
@@ -30,6 +31,7 @@ pub mod dispatch;
 pub mod event;
 mod failure_logs;
 pub mod handlers;
+mod lead;
 mod progress;
 mod room;
 mod run;
@@ -49,6 +51,8 @@ pub use commands::{Command, Commands, Language};
 pub use context::{Context, Identity};
 pub use dispatch::{BoxError, Dispatcher, Handler, Propagation};
 pub use event::{Body, Event, Kind, Stamp, UserData};
+use lead::Lease;
+pub use lead::Role;
 pub use progress::Progress;
 pub use room::{ChannelState, Counts};
 pub use summary::{Ended, Summary};
@@ -79,6 +83,7 @@ pub struct Bot<S> {
     concurrency: usize,
     grace: Duration,
     progress: Arc<Progress>,
+    lease: Arc<Lease>,
 }
 
 impl<S: Stack<Op>> Bot<S> {
@@ -96,6 +101,7 @@ impl<S: Stack<Op>> Bot<S> {
             concurrency: 256,
             grace: Duration::from_secs(10),
             progress: Arc::default(),
+            lease: Arc::new(Lease::none()),
         }
     }
 
@@ -111,6 +117,15 @@ impl<S: Stack<Op>> Bot<S> {
     pub fn channel(mut self, channel: impl Into<String>) -> Self {
         self.identity.channel = Some(channel.into());
         self
+    }
+
+    /// Says that other bots on the same database may be in this room, which all of them name alike: one leads, and the others
+    /// watch. It speaks and answers, and it alone handles events that the network does not identify. Default: no other one.
+    #[must_use]
+    pub fn shared(self, room: impl Into<String>) -> Self {
+        let lease = Arc::new(Lease::new(Some(room.into())));
+        self.progress.of_lease(Arc::clone(&lease));
+        Self { lease, ..self }
     }
 
     /// Takes commands of the people of the channel, and answers them. Default: none.

@@ -1,8 +1,10 @@
 //! Counters that can be read while the bot runs.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use super::event::Kind;
+use super::lead::{Lease, Role};
 use eitherway::clock;
 
 /// A bot's counters. Shared between tasks; every number only grows.
@@ -21,6 +23,7 @@ pub struct Progress {
     handler_errors: AtomicU64,
     handler_panics: AtomicU64,
     last_event: AtomicI64,
+    lease: OnceLock<Arc<Lease>>,
 }
 
 macro_rules! counters {
@@ -75,6 +78,15 @@ impl Progress {
     /// When an event was last read, in unix milliseconds; `None` before the first one.
     pub fn last_event(&self) -> Option<i64> {
         Some(self.last_event.load(Relaxed)).filter(|at| *at > 0)
+    }
+
+    /// What the bot is in its room; `None` if no other bot can be there.
+    pub fn role(&self) -> Option<Role> {
+        self.lease.get().and_then(|lease| lease.role())
+    }
+
+    pub(super) fn of_lease(&self, lease: Arc<Lease>) {
+        let _ = self.lease.set(lease);
     }
 
     /// Bytes of the input that have been read.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::commands::names::folded;
-use super::event::{Body, Event};
+use super::event::{Body, Event, UserData};
 
 /// The channel as the last event left it.
 #[derive(Debug, Default)]
@@ -103,6 +103,26 @@ impl ChannelState {
         Turn { _turn: self.turns.lock().await, room: self }
     }
 
+    /// So many lists are not reconciled: another bot has done it.
+    pub(super) fn leave_out(&self, lists: usize) {
+        let mut state = self.state();
+        state.lists = state.lists.saturating_sub(lists);
+        if state.lists == 0 {
+            state.joined.clear();
+        }
+    }
+
+    /// The list of users as it is now, to be reconciled by a bot that has only watched until now; `None` if it is not known.
+    pub(super) fn list(&self) -> Option<Body> {
+        let mut state = self.state();
+        if !state.watching {
+            return None;
+        }
+        state.lists += 1;
+        state.before_list = None;
+        Some(Body::UserList { users: state.users.iter().map(UserData::named).collect() })
+    }
+
     /// Updates the state.
     pub(super) fn observe(&self, event: &Event) {
         self.state().apply(event);
@@ -158,7 +178,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bot::event::{Stamp, UserData};
+    use crate::bot::event::Stamp;
 
     fn after(events: &[(i64, Body)]) -> ChannelState {
         let room = ChannelState::default();

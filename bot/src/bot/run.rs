@@ -4,24 +4,32 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use eitherway_layers::logging::RateLimitedLog;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, future};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, debug_span, info, warn};
 
 use super::chat::{Received, Unreadable};
 use super::context::Context;
 use super::dispatch::Dispatcher;
-use super::event::{Event, Kind};
+use super::event::{Body, Event, Kind};
 use super::failure_logs::FailureKind;
+use super::lead::held::{self, Held};
+use super::lead::{Role, Turn, keeping};
 use super::summary::{Ended, Summary};
 use super::{Bot, handlers, tasks};
-use crate::op::Op;
+use crate::op::{Op, RoseyClient, SearchChat};
 use eitherway::client::Stack;
 use eitherway::trace;
+
+/// How often, and how soon again, a bot that takes over asks what is written; and of how many lines.
+const TRIES: u32 = 5;
+const AGAIN: Duration = Duration::from_millis(500);
+const MOST_LINES: u32 = 10_000;
 
 type Chain<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
@@ -32,14 +40,17 @@ impl<S: Stack<Op>> Bot<S> {
     /// Dropping the future ends everything at once: events in progress are abandoned, background tasks
     /// aborted, and no last status is sent.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send) -> Summary {
-        let Self { db, chat, identity, commands, dispatcher, intervals, concurrency, grace, progress } = self;
+        let Self { db, chat, identity, commands, dispatcher, intervals, concurrency, grace, progress, lease } =
+            self;
         progress.total(chat.size());
-        let bot = Context::new(db, chat.sender(), identity, commands, progress);
+        let bot = Context::new(db, chat.sender(), identity, commands, progress, lease);
         let stop = CancellationToken::new();
         let mut tasks = tasks::start(&bot, intervals, &stop);
         let mut chains = FuturesUnordered::new();
         let reader = Reader { bot: &bot, dispatcher: &dispatcher, concurrency };
-        let ended = reader.read(chat.listen(), shutdown, &mut chains).await;
+        let mut held = Held::default();
+        let ended = reader.read(chat.listen(), shutdown, &mut held, &mut chains).await;
+        reader.finish(held, &mut chains).await;
         info!("{}: finishing events in progress", ended.as_str());
 
         let deadline = Instant::now() + grace;
@@ -57,6 +68,9 @@ impl<S: Stack<Op>> Bot<S> {
         let farewell = async {
             bot.retry_pending_marks().await;
             handlers::say_offline(&bot, ended.as_str()).await;
+            if bot.lease().may_speak() {
+                keeping::give_back(&bot).await;
+            }
             if let Err(unsent) = bot.sender().flush().await {
                 warn!("some of the output could not be written: {unsent}");
             }
@@ -89,6 +103,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
         &self,
         mut events: impl StreamExt<Item = Received> + Unpin,
         shutdown: impl Future<Output = ()>,
+        held: &mut Held,
         chains: &mut FuturesUnordered<Chain<'a>>,
     ) -> Ended {
         let mut shutdown = pin!(shutdown.fuse());
@@ -99,6 +114,10 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                 biased;
                 () = &mut shutdown => return Ended::Shutdown,
                 Some(()) = chains.next(), if !chains.is_empty() => continue,
+                () = self.bot.lease().changed.notified() => {
+                    self.settle(held, chains).await;
+                    continue;
+                }
                 received = events.next(), if chains.len() < self.concurrency => received,
             };
             let Some(Received { position, item }) = received else { return Ended::EndOfInput };
@@ -106,7 +125,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
             match item {
                 Ok(event) => {
                     self.bot.progress().event_read();
-                    self.begin(event, chains).await;
+                    self.receive(event, held, chains).await;
                 }
                 Err(unreadable @ Unreadable::Line { .. }) => {
                     self.bot.progress().bad_line();
@@ -118,6 +137,101 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                     warn!("{lost}");
                     return Ended::InputLost;
                 }
+            }
+        }
+    }
+
+    /// Handles an event, or holds it while another bot may lead.
+    async fn receive(&self, event: Event, held: &mut Held, chains: &mut FuturesUnordered<Chain<'a>>) {
+        let (room, lease) = (self.bot.room(), self.bot.lease());
+        let was_online = room.online();
+        room.observe(&event);
+        if room.online() != was_online {
+            lease.wakes.notify_one();
+        }
+        if lease.turn() == Turn::Hold {
+            let is_watched = Held::WATCHED.contains(&event.kind());
+            self.hold(event, held, chains);
+            if !is_watched {
+                self.settle(held, chains).await;
+            }
+            return;
+        }
+        if !held.is_empty() {
+            self.settle(held, chains).await;
+        }
+        self.begin(event, chains).await;
+    }
+
+    /// Writes what has an id at once: whoever writes it, it has one effect. It is handled as well if this bot leads.
+    fn hold(&self, event: Event, held: &mut Held, chains: &mut FuturesUnordered<Chain<'a>>) {
+        let is_line = matches!(event.kind(), Kind::Message | Kind::History);
+        let leader = match self.bot.lease().role() {
+            Some(Role::Watches(leader)) => leader,
+            _ => String::new(),
+        };
+        if event.is_identified() && is_line && !held::is_said_by(&event, &leader) {
+            chains.push(Box::pin(handlers::message_said(self.bot.clone(), Arc::new(event.clone()))));
+        }
+        held.push(event);
+    }
+
+    /// What becomes of the events that are held.
+    async fn settle(&self, held: &mut Held, chains: &mut FuturesUnordered<Chain<'a>>) {
+        let lease = self.bot.lease();
+        if lease.overslept() {
+            // The one who led meanwhile has heard all of it.
+            self.bot.room().leave_out(held.watch(None));
+            held.take();
+        }
+        if lease.turn() == Turn::Hold {
+            if let Some(Role::Watches(_)) = lease.role() {
+                self.bot.forget_heartbeat();
+                self.bot.room().leave_out(held.watch(lease.written_until()));
+            }
+            return;
+        }
+        let events = held.take();
+        let Some(before) = lease.take_over() else {
+            for event in events {
+                self.begin(event, chains).await;
+            }
+            return;
+        };
+        let events = events.into_iter().filter(|event| !held::is_said_by(event, &before.name)).collect();
+        for event in self.unwritten(events, before.ahead).await {
+            self.begin(event, chains).await;
+        }
+        while chains.next().await.is_some() {}
+        self.begin(Event::now(Body::Connect), chains).await;
+        if let Some(list) = self.bot.room().list() {
+            self.begin(Event::now(list), chains).await;
+        }
+    }
+
+    /// What the one who led before has not written.
+    async fn unwritten(&self, events: Vec<Event>, ahead: i64) -> Vec<Event> {
+        if events.is_empty() {
+            return events;
+        }
+        for _ in 0..TRIES {
+            let search =
+                SearchChat { since: held::since(&events, ahead), limit: MOST_LINES, ..SearchChat::default() };
+            match self.bot.count_result(self.bot.db().chat(search).await) {
+                Ok(lines) => return held::unwritten(events, &lines, ahead),
+                Err(error) => warn!("cannot read what the bot that led before has written: {error}"),
+            }
+            sleep(AGAIN).await;
+        }
+        warn!("{} events may be written for the second time", events.len());
+        events
+    }
+
+    /// At the end: what nobody else writes is written.
+    async fn finish(&self, mut held: Held, chains: &mut FuturesUnordered<Chain<'a>>) {
+        if !matches!(self.bot.lease().role(), Some(Role::Watches(_))) {
+            for event in held.take() {
+                self.begin(event, chains).await;
             }
         }
     }

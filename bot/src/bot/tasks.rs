@@ -19,6 +19,7 @@ use super::context::Context;
 use super::dispatch::panic_message;
 use super::failure_logs::FailureKind;
 use super::handlers;
+use super::lead::keeping;
 use crate::op::{Op, RoseyClient};
 use eitherway::client::Stack;
 
@@ -78,13 +79,16 @@ pub(super) fn start<S: Stack<Op>>(
     tasks.spawn(user_counts.in_current_span());
     let status = every(intervals.status, "status", bot.clone(), stop.clone(), handlers::heartbeat);
     tasks.spawn(status.in_current_span());
+    if bot.lease().room().is_some() {
+        tasks.spawn(keeping::keep(bot.clone(), stop.clone()).in_current_span());
+    }
     tasks.spawn(watch_failures(bot.clone(), stop.clone()).in_current_span());
     tasks
 }
 
 /// Records the current number of users, if it is known.
 async fn count_users<S: Stack<Op>>(bot: Context<S>) {
-    let Some(counts) = bot.room().counts() else { return };
+    let Some(counts) = bot.room().counts().filter(|_| bot.tells()) else { return };
     let noted = bot.db().user_count(counts.chat, counts.connected.unwrap_or(counts.chat)).await;
     bot.record_result(noted, format_args!("a count of {} users", counts.chat));
 }

@@ -17,6 +17,7 @@ use super::context::{Context, Identity};
 use super::dispatch::Dispatcher;
 use super::event::{Body, Event, Stamp, UserData};
 use super::handlers;
+use super::lead::Lease;
 use crate::op::{Answer, Op, Request};
 use eitherway::error::{Cause, Code, Error};
 use eitherway::operation::Operation;
@@ -251,7 +252,7 @@ impl TestBot {
             commands::register(&mut dispatcher);
         }
         let (db, output) = (Db::new(stack.clone()), Arc::new(sender.clone()));
-        let bot = Context::new(db, output, identity, commands, Arc::default());
+        let bot = Context::new(db, output, identity, commands, Arc::default(), Arc::new(Lease::none()));
         Self { stack, sender, bot, dispatcher }
     }
 
@@ -261,6 +262,7 @@ impl TestBot {
     }
 
     pub(super) async fn handle_event(&self, event: Event) {
+        self.bot.room().observe(&event);
         self.dispatcher.dispatch(&self.bot, Arc::new(event)).await;
     }
 }

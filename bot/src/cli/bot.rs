@@ -83,6 +83,9 @@ pub(super) async fn chat(
     if let Some(channel) = channel {
         bot = bot.channel(channel);
     }
+    if let Some(room) = args.chat.room() {
+        bot = bot.shared(room);
+    }
     if let Some(commands) = args.commands() {
         bot = bot.commands(commands);
     }

@@ -1,9 +1,9 @@
 use super::{
     ChannelStats, Chatter, Count, Forget, GetChannelStats, GetLeaderboard, GetQuote, GetSeen, GetTells,
-    GetUserStats, HighWater, KvDelete, KvGet, KvKeys, KvList, KvSet, Line, MessageLog, Op, OpenSessions,
-    OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent, OutboundMessage, PmCommand, Quote,
-    QuoteAdd, RecentChat, SearchChat, Seen, Session, StatusUpdate, Tell, TellUndo, UserCount,
-    UserCountHistory, UserJoined, UserLeft, UserStats, WaitingTell, check,
+    GetUserStats, HighWater, KvDelete, KvGet, KvKeys, KvList, KvSet, Lead, Leader, Line, MessageLog, Op,
+    OpenSessions, OutboundEnqueue, OutboundGet, OutboundMarkFailed, OutboundMarkSent, OutboundMessage,
+    PmCommand, Quote, QuoteAdd, RecentChat, SearchChat, Seen, Session, StatusUpdate, Tell, TellUndo,
+    UserCount, UserCountHistory, UserJoined, UserLeft, UserStats, WaitingTell, check,
 };
 
 eitherway::client! {
@@ -83,6 +83,8 @@ eitherway::client! {
             KvDelete { plugin_name: plugin.into(), key: key.into() }, |kv| kv.data.deleted;
         /// Forgets what is known of this name from before now.
         forget(username: impl Into<String>) -> () => Forget { username: username.into() }, drop;
+        /// Asks to lead in a room, or to go on leading. Answers who leads.
+        lead(lead: Lead) -> Leader => Lead { ..lead };
         /// The keys of a plugin that begin with `prefix`, at most 1000.
         kv_list(plugin: impl Into<String>, prefix: impl Into<String>) -> KvKeys =>
             KvList { plugin_name: plugin.into(), prefix: prefix.into(), limit: check::number::<1000>() }, |kv| kv.data;

@@ -49,6 +49,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::new(16, "append and fold", include_str!("../../migrations/sqlite/0016_append_and_fold.sql")),
     Migration::new(17, "people", include_str!("../../migrations/sqlite/0017_people.sql")),
     Migration::new(18, "forgotten", include_str!("../../migrations/sqlite/0018_forgotten.sql")),
+    Migration::new(19, "leases", include_str!("../../migrations/sqlite/0019_leases.sql")),
 ];
 
 /// The same tables on PostgreSQL, where there is no file of the Python bot's to take over.
@@ -57,6 +58,7 @@ const ON_POSTGRES: &[Migration] = &[
     Migration::new(11, "append and fold", include_str!("../../migrations/postgres/0011_append_and_fold.sql")),
     Migration::new(12, "people", include_str!("../../migrations/postgres/0012_people.sql")),
     Migration::new(13, "forgotten", include_str!("../../migrations/postgres/0013_forgotten.sql")),
+    Migration::new(14, "leases", include_str!("../../migrations/postgres/0014_leases.sql")),
 ];
 
 /// Declares the files and ties their operations together.
@@ -113,6 +115,7 @@ files! {
     kv_delete::KvDelete,
     kv_list::KvList,
     forget::Forget,
+    lead::Lead,
 }
 
 /// The error of a stack of these operations.

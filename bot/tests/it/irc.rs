@@ -1,10 +1,12 @@
 //! The bot on real IRC servers. An observer in the channel writes down what it sees; the database must say the same.
 
 mod commands;
+mod crowd;
 mod faults;
 mod netsplit;
 mod observed;
 mod speaking;
+mod two_bots;
 
 use std::collections::BTreeMap;
 

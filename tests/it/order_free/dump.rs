@@ -40,7 +40,7 @@ pub(super) const CONTENT: &str = "
     UNION ALL SELECT json_array('ledger', l.id, l.operation, l.hash, l.occurred_at, o.op_id)
     FROM ledger l LEFT JOIN outbound_messages o
          ON l.operation IN ('outbound_enqueue', 'tell') AND o.id = l.answer ->> 'id'
-    WHERE l.operation <> 'outbound_get' -- a claim is a lease: who got which depends on who came first
+    WHERE l.operation NOT IN ('outbound_get', 'lead') -- a claim is a lease: who got which depends on who came first
     UNION ALL SELECT json_array('channel_quotes', op_id, at, username, message, added_by) FROM channel_quotes
     UNION ALL SELECT json_array('kv_entries', plugin, key, json(value), at, id, ends) FROM kv_entries
     UNION ALL SELECT json_array('forgotten', username, at, id) FROM forgotten

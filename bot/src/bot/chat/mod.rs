@@ -72,6 +72,12 @@ pub enum Unreadable {
     Refused(String),
 }
 
+/// Why nothing is said while [`MaySpeak`] does not hold.
+pub(super) const ANOTHER: &str = "another bot speaks in this room, or may be about to";
+
+/// Whether something may be said at this moment.
+pub type MaySpeak = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The output of a bot in a channel.
 ///
 /// An `Ok` means that the network has accepted the message. If a future is dropped, the message may or may
@@ -83,6 +89,9 @@ pub trait ChatSender: Send + Sync {
     fn allowance(&self) -> Option<u32> {
         None
     }
+
+    /// From now on, what is accepted is said only while this holds: an implementation that keeps messages asks it in front of each line.
+    fn only_while(&self, _may_speak: MaySpeak) {}
 
     /// Sends a message to the whole channel.
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>>;

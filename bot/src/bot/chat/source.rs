@@ -60,6 +60,17 @@ impl Source {
         }
     }
 
+    /// The room, as other bots on the same database name it too; `None` if none of them can be there.
+    pub fn room(&self) -> Option<String> {
+        match self {
+            Self::Jsonl(_) => None,
+            Self::Irc(address) => Some(format!("irc:{}", address.channel.to_lowercase())),
+            // One may come by a robot, and one by itself.
+            Self::CyTube(address) => Some(format!("cytube:{}", address.channel.to_lowercase())),
+            Self::Kryten(address) => Some(format!("cytube:{}", address.channel.to_lowercase())),
+        }
+    }
+
     /// Whether it is a recording or a pipe, and no network of people.
     pub const fn is_recording(&self) -> bool {
         matches!(self, Self::Jsonl(_))

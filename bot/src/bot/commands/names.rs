@@ -90,7 +90,7 @@ pub(super) fn word(text: &str) -> (&str, &str) {
 }
 
 /// Whether two names are those of one person, as far as their letters say.
-pub(super) fn same(one: &str, other: &str) -> bool {
+pub(in crate::bot) fn same(one: &str, other: &str) -> bool {
     one == other || folded(one) == folded(other)
 }
 

@@ -28,19 +28,13 @@ pub use reconcile::users_listed;
 pub use status::status_changed;
 pub(super) use status::{heartbeat, say_offline};
 
-use std::sync::Arc;
-
-use super::context::Context;
 use super::dispatch::Dispatcher;
-use super::event::{Event, Kind};
+use super::event::Kind;
 use crate::op::Op;
 use eitherway::client::Stack;
 
-/// Registers the handlers above in this order, after the one that updates the [`ChannelState`](super::ChannelState).
+/// Registers the handlers above in this order.
 pub fn register<S: Stack<Op>>(dispatcher: &mut Dispatcher<S>) {
-    for kind in Kind::ALL {
-        dispatcher.on(*kind, observe::<S>);
-    }
     dispatcher
         .on(Kind::UserJoin, user_joined::<S>)
         .on(Kind::UserJoin, pending_messages::<S>)
@@ -53,9 +47,4 @@ pub fn register<S: Stack<Op>>(dispatcher: &mut Dispatcher<S>) {
         .on(Kind::Disconnect, status_changed::<S>)
         .on(Kind::Kicked, status_changed::<S>)
         .on(Kind::UserList, users_listed::<S>);
-}
-
-/// Updates the state of the channel: the first handler of every event.
-fn observe<S>(bot: Context<S>, event: Arc<Event>) {
-    bot.room().observe(&event);
 }

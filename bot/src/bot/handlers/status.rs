@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use super::super::context::Context;
 use super::super::event::{Body, Event};
+use super::super::lead::Role;
 use crate::op::{Op, RoseyClient, StatusData, StatusUpdate};
 use eitherway::client::Stack;
 use eitherway::clock;
@@ -31,6 +32,9 @@ pub async fn status_changed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
 
 /// Every 10 s: records what the bot knows about itself and the channel. Serves as a heartbeat.
 pub(in crate::bot) async fn heartbeat<S: Stack<Op>>(bot: Context<S>) {
+    if !bot.tells() {
+        return;
+    }
     bot.last_heartbeat().await;
     let counts = bot.room().counts();
     let status_data = StatusData {
@@ -42,8 +46,11 @@ pub(in crate::bot) async fn heartbeat<S: Stack<Op>>(bot: Context<S>) {
     bot.record_result(bot.db().status_update(update).await, format_args!("a heartbeat"));
 }
 
-/// Records that the bot is offline. The last operation of a bot.
+/// Records that the bot is offline, unless another one is there. The last operation of a bot.
 pub(in crate::bot) async fn say_offline<S: Stack<Op>>(bot: &Context<S>, why: &str) {
+    if matches!(bot.lease().role(), Some(Role::Watches(_))) {
+        return;
+    }
     let update = changed(bot, "offline", Some(why), false);
     bot.record_result(bot.db().status_update(update).await, format_args!("the last status"));
 }

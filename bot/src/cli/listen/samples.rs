@@ -132,6 +132,7 @@ impl Samples {
         for (kind, count) in &bot.events {
             self.with("rosey_bot_events_total", [("kind", kind)], *count);
         }
+        self.add("rosey_bot_leads", bot.role.is_none_or(|role| role == "leads"));
         self.add("rosey_bot_last_event_time_seconds", bot.last_event.map_or(0.0, seconds));
         let done = bot.operations.saturating_sub(bot.operations_failed);
         let failed = bot.operations_failed.saturating_sub(bot.operations_refused);

@@ -119,6 +119,9 @@ pub(super) struct Outbox {
 
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Bot {
+    /// What it is in its room, if other bots can be there: `leads`, `watches` or `unknown`; and who leads, if that is another one.
+    pub(super) role: Option<&'static str>,
+    pub(super) leader: Option<String>,
     /// Handled, by kind.
     pub(super) events: BTreeMap<&'static str, u64>,
     pub(super) last_event: Option<i64>,

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::database_options::DatabaseOptions;
 use super::snapshot::{Bot, Database, Nats, Outbox, Paths, Seldom, Service};
-use crate::bot::{Kind, Progress};
+use crate::bot::{Kind, Progress, Role};
 use crate::op::Op;
 use eitherway::Health;
 use eitherway::clock;
@@ -149,7 +149,15 @@ impl Sources {
 
     pub(super) fn bot(&self) -> Option<Bot> {
         let bot = self.parts.lock().bot.clone()?;
+        let (role, leader) = match bot.role() {
+            None => (None, None),
+            Some(Role::Leads) => (Some("leads"), None),
+            Some(Role::Watches(leader)) => (Some("watches"), Some(leader)),
+            Some(Role::Unknown) => (Some("unknown"), None),
+        };
         Some(Bot {
+            role,
+            leader,
             events: Kind::ALL.iter().map(|kind| (kind.as_str(), bot.events_of(*kind))).collect(),
             last_event: bot.last_event(),
             bad_lines: bot.bad_lines(),

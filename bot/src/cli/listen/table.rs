@@ -152,6 +152,12 @@ pub(super) const TABLE: &[Metric] = &[
         Bot,
         "When an event was last read, in unix seconds; 0 before.",
     ),
+    gauge(
+        "rosey_bot_leads",
+        &[],
+        Bot,
+        "1 while the bot leads in its room, as one that is alone there does; 0 while another one does, or nobody knows.",
+    ),
     counter(
         "rosey_bot_operations_total",
         &["outcome"],

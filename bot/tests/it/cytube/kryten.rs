@@ -75,3 +75,14 @@ async fn what_the_bot_says_goes_to_the_robot_and_is_marked_when_the_channel_show
     assert_eq!(world.file.number(left).await, 0, "each once, though each was asked twice");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_bus_that_does_not_take_the_credentials_ends_the_bot_with_a_sentence() {
+    let bus = NatsServer::with_config("authorization { user: robot, password: secret }").await;
+    let (nats, file) = (NatsServer::start().await, DbFile::new());
+    let _service = ServeProcess::start(&nats, &file).await;
+    let chat = bus.url().replace("nats://", "kryten://robot@") + "/cytu.test/lounge";
+    let mut bot = Bot::start(&chat, &nats.url(), &file);
+    assert_eq!(bot.running.ended_by_itself().await.code(), Some(1));
+    assert!(bot.running.log().contains("NATS does not take our credentials"), "{}", bot.running.log());
+}

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::super::link::sender::{NOT_INSIDE, Order};
 use super::super::link::{Ended, Ends};
-use super::super::{Received, Unsent};
+use super::super::{ANOTHER, Received, Unsent};
 use super::channel::Channel;
 use super::frames::{self, Frame};
 use super::login::{self, Outcome};
@@ -208,6 +208,10 @@ impl Session<'_> {
 
     async fn speak(&mut self, ends: &Ends) -> Result<(), Ended> {
         let now = Instant::now();
+        if !ends.state.may_speak() {
+            self.voice.lose(ANOTHER);
+            return Ok(());
+        }
         let Some(line) = self.voice.next(now) else { return Ok(()) };
         ends.state.bucket.lock().take(now);
         let frame = match line.to {

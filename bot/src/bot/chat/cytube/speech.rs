@@ -1,5 +1,7 @@
 //! What is said, as lines that a server does not cut.
 
+use super::super::link::continued::{MARK, is_command};
+
 /// The longest line: older servers cut what is longer. They count units of UTF-16.
 const LONGEST: usize = 240;
 /// The most lines of one message.
@@ -8,14 +10,20 @@ pub(in crate::bot::chat) const MOST_LINES: usize = 4;
 const LONGEST_NAME: usize = 20;
 
 /// The text as lines, split where it has line ends, between words, or else between characters. None is a command of the server: a
-/// blank stands in front of a `/`.
+/// blank stands in front of a `/`. Where the text goes on with what could be a command of another bot, a mark stands in front of it.
 pub(in crate::bot::chat) fn lines(text: &str) -> Vec<String> {
     let clean = |line: &str| {
         let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         line.trim().to_owned()
     };
-    let lines = text.split(['\r', '\n']).map(clean).flat_map(|line| split(&line, LONGEST - 1));
-    lines.map(|line| if line.starts_with('/') { format!(" {line}") } else { line }).collect()
+    let lines =
+        text.split(['\r', '\n']).map(clean).flat_map(|line| split(&line, LONGEST - MARK.chars().count()));
+    let harmless = |(n, line): (usize, String)| match n {
+        0 if line.starts_with('/') => format!(" {line}"),
+        1.. if is_command(&line) => format!("{MARK}{line}"),
+        _ => line,
+    };
+    lines.enumerate().map(harmless).collect()
 }
 
 fn split(line: &str, most: usize) -> Vec<String> {
@@ -71,8 +79,9 @@ mod tests {
         assert_eq!(said.join(" "), words.trim());
         let long = "🦀".repeat(500);
         assert_eq!(lines(&long).concat(), long);
-        let slash = format!("{} /clear", "x".repeat(LONGEST - 1));
-        assert_eq!(lines(&slash)[1], " /clear", "also at the begin of a later line");
+        let slash = format!("{} /clear", "x".repeat(LONGEST - 2));
+        assert_eq!(lines(&slash)[1], "… /clear", "also at the begin of a later line");
+        assert_eq!(lines("one\n!kick bob")[1], "… !kick bob");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 use super::super::link::sender::{NOT_INSIDE, Order};
 use super::super::link::tcp::Stream;
 use super::super::link::{Ended, Ends};
-use super::super::{Received, Unsent};
+use super::super::{ANOTHER, Received, Unsent};
 use super::channel::Channel;
 use super::message::{Message, text};
 use super::registration::{Login, Outcome, Registration};
@@ -193,7 +193,9 @@ impl Session<'_> {
             order = ends.orders.recv(), if self.voice.is_free() => self.obey(order).await?,
             () = sleep_until(speaks_at.unwrap_or(wakes_at)), if speaks_at.is_some() => {
                 let now = Instant::now();
-                if let Some(lines) = self.voice.next(now) {
+                if !ends.state.may_speak() {
+                    self.voice.stop(ANOTHER);
+                } else if let Some(lines) = self.voice.next(now) {
                     ends.state.bucket.lock().take(now);
                     self.wire.write(&lines).await?;
                 }

@@ -1,5 +1,7 @@
 //! What is said, as lines that a server relays whole.
 
+use super::super::link::continued::{MARK, is_command};
+
 /// The longest line with its line ending, in bytes, as the server relays it.
 const LONGEST: usize = 512;
 /// The most lines of one message: what may be said at once. More take longer than a bot that ends may wait, and of long ones
@@ -14,26 +16,38 @@ pub(super) fn room(prefix: &str, target: &str) -> usize {
 }
 
 /// The text as lines of at most `most` bytes, split where it has line ends, between words, or else between characters.
-/// Nothing in them ends a line or begins a command: line ends, NUL and the sign of CTCP are not part of them.
+/// Nothing in them ends a line or begins a command: line ends, NUL and the sign of CTCP are not part of them, and where the text goes
+/// on with what could be a command of another bot, a mark stands in front of it.
 pub(super) fn lines(text: &str, most: usize) -> Vec<String> {
-    let clean = |line: &str| line.replace(['\0', '\x01'], "");
-    text.split(['\r', '\n']).map(clean).flat_map(|line| split(line.trim_end(), most)).collect()
+    let mut lines = Vec::new();
+    for line in text.split(['\r', '\n']) {
+        split(line.replace(['\0', '\x01'], "").trim_end(), most, &mut lines);
+    }
+    lines
 }
 
-fn split(line: &str, most: usize) -> Vec<String> {
-    let (mut rest, mut lines) = (line, Vec::new());
+fn split(line: &str, most: usize, lines: &mut Vec<String>) {
+    let marked = |rest: &str, is_first: bool| {
+        let mark = if !is_first && most > 2 * MARK.len() && is_command(rest) { MARK } else { "" };
+        format!("{mark}{rest}")
+    };
+    let mut rest = marked(line, lines.is_empty());
     while rest.len() > most {
         let first = rest.chars().next().map_or(1, char::len_utf8);
         let fits = rest.floor_char_boundary(most).max(first);
         // The word that begins right behind the limit is whole.
-        let between = rest[..rest.floor_char_boundary(most + 1)].rfind(' ').filter(|at| *at > 0);
+        let between = rest[..rest.floor_char_boundary(most + 1)]
+            .rfind(' ')
+            .filter(|at| *at >= MARK.len() || *at > 0 && !rest.starts_with(MARK));
         let (line, after) = rest.split_at(between.unwrap_or(fits));
-        lines.push(line.trim_end().to_owned());
-        rest = after.trim_start_matches(' ');
+        if !line.trim_end().is_empty() {
+            lines.push(line.trim_end().to_owned());
+        }
+        rest = marked(after.trim_start_matches(' '), lines.is_empty());
     }
-    lines.push(rest.to_owned());
-    lines.retain(|line| !line.is_empty());
-    lines
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
 }
 
 /// Whether a name can be that of a user: nothing in it ends the parameter, or makes it several, or a channel.
@@ -105,6 +119,18 @@ mod tests {
             assert!(!is_nick(name), "{name:?}");
         }
         assert!(["ann", "[x]{}|^`-_\\", "Ünïx", "0day"].into_iter().all(is_nick));
+    }
+
+    #[test]
+    fn a_message_does_not_go_on_with_what_another_bot_takes_for_a_command() {
+        assert_eq!(lines("!first is the sender's own word", 16), ["!first is the", "sender's own", "word"]);
+        assert_eq!(lines("bob: ann said: !kick bob", 16), ["bob: ann said:", "… !kick bob"]);
+        assert_eq!(lines("one\n .two", 100), ["one", "…  .two"]);
+        let hard = "!".repeat(100);
+        let said = lines(&hard, 20);
+        assert!(said.iter().all(|line| line.len() <= 20), "{said:?}");
+        assert!(said[1..].iter().all(|line| line.starts_with(MARK)), "{said:?}");
+        assert_eq!(said.concat().replace(MARK, ""), hard);
     }
 
     #[test]

@@ -75,6 +75,14 @@ impl Voice {
         Some(out)
     }
 
+    /// Says no more of the message that is being said.
+    pub(super) fn stop(&mut self, reason: &str) {
+        self.lines.clear();
+        if let Some(asked) = self.speaking.take() {
+            let _ = asked.done.send(Err(Unsent::transient(reason)));
+        }
+    }
+
     /// What a line says of what was said.
     pub(super) fn hear(&mut self, message: &Message<'_>, folding: Folding) {
         match message.command {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, Subscriber};
+use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, Subscriber};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -93,7 +93,12 @@ impl Bus {
         }
         let client = timeout(CONNECTS, options.connect(address.url())).await;
         let client = client.map_err(|_| lost(format!("NATS does not accept us within {CONNECTS:?}")))?;
-        let client = client.map_err(|error| lost(error.to_string()))?;
+        let client = client.map_err(|error| match error.kind() {
+            ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
+                Ended::Refused(format!("NATS does not take our credentials: {error}"))
+            }
+            _ => lost(error.to_string()),
+        })?;
         let inbox = client.new_inbox();
         let channel = folded(&address.channel);
         let subscribe = async |subject: String| {

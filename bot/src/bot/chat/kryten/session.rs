@@ -13,7 +13,7 @@ use super::super::cytube::told::{self, Told, printable, read};
 use super::super::cytube::voice::Voice;
 use super::super::link::sender::{NOT_INSIDE, Order};
 use super::super::link::{Ended, Ends};
-use super::super::{Received, Unsent};
+use super::super::{ANOTHER, Received, Unsent};
 use super::Address;
 use super::bus::{Bus, News};
 use crate::bot::event::Event;
@@ -129,6 +129,10 @@ impl Session<'_> {
 
     async fn speak(&mut self, ends: &Ends) -> Result<(), Ended> {
         let now = Instant::now();
+        if !ends.state.may_speak() {
+            self.voice.lose(ANOTHER);
+            return Ok(());
+        }
         let Some(line) = self.voice.next(now) else { return Ok(()) };
         ends.state.bucket.lock().take(now);
         match line.to {

@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `sender` | what the bot says, on its way to the connection |
 //! | `pace` | how fast it may speak, and how long it waits before it connects again |
+//! | `continued` | what a message does not go on with |
 //! | `address` | the parts of an address |
 //! | `tcp`, `tls` | a connection to a host, and the encrypted one; secrets from files |
 
 pub(super) mod address;
+pub(super) mod continued;
 pub(super) mod pace;
 pub(super) mod sender;
 pub(crate) mod tcp;

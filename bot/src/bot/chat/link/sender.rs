@@ -1,7 +1,8 @@
 //! What the bot says, on its way to the connection.
 
-use std::sync::Arc;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
@@ -9,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
 
-use super::super::{ChatSender, Unsent};
+use super::super::{ChatSender, MaySpeak, Unsent};
 use super::pace::Bucket;
 
 /// How many messages wait for the connection. What comes beyond waits where it comes from.
@@ -47,11 +48,27 @@ impl Said {
 }
 
 /// What sender and connection share.
-#[derive(Debug)]
 pub(in crate::bot::chat) struct State {
     /// Whether we are in the channel.
     pub(in crate::bot::chat) inside: AtomicBool,
     pub(in crate::bot::chat) bucket: Mutex<Bucket>,
+    may_speak: OnceLock<MaySpeak>,
+}
+
+impl State {
+    /// Whether a line may be said now: no other bot speaks in the channel.
+    pub(in crate::bot::chat) fn may_speak(&self) -> bool {
+        self.may_speak.get().is_none_or(|may_speak| may_speak())
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("inside", &self.inside)
+            .field("bucket", &self.bucket)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The sender of a connection.
@@ -72,7 +89,11 @@ impl Sender {
         is_name: fn(&str) -> bool,
     ) -> (Self, mpsc::Receiver<Order>, Arc<State>) {
         let (orders, taken) = mpsc::channel(WAITING);
-        let state = Arc::new(State { inside: AtomicBool::new(false), bucket: Mutex::new(bucket) });
+        let state = Arc::new(State {
+            inside: AtomicBool::new(false),
+            bucket: Mutex::new(bucket),
+            may_speak: OnceLock::new(),
+        });
         (Self { orders, state: Arc::clone(&state), is_name }, taken, state)
     }
 
@@ -108,6 +129,10 @@ impl ChatSender for Sender {
         let now = Instant::now();
         let free = self.state.inside.load(Ordering::Acquire) && self.state.bucket.lock().next(now) <= now;
         Some(u32::from(free))
+    }
+
+    fn only_while(&self, may_speak: MaySpeak) {
+        let _ = self.state.may_speak.set(may_speak);
     }
 
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {

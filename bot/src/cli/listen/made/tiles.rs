@@ -21,6 +21,7 @@ pub(super) fn of(now: &Snapshot, flow: &Flow) -> Vec<Tile> {
         tiles.push(dead_letters(database, now.at));
     }
     tiles.extend(now.bot.as_ref().map(|bot| chat(bot, now.at)));
+    tiles.extend(now.bot.as_ref().and_then(room));
     tiles.extend(now.database.as_ref().and_then(file));
     tiles
 }
@@ -159,6 +160,18 @@ fn chat(bot: &Bot, now: i64) -> Tile {
         }
     }
     Tile { level, ..tile("Last event of the chat", value, note) }
+}
+
+/// Which of the bots in a room this one is; nothing while it leads, as one that is alone.
+fn room(bot: &Bot) -> Option<Tile> {
+    let (value, level, note) = match (bot.role?, &bot.leader) {
+        ("watches", Some(leader)) => {
+            ("watches", Level::Fine, format!("{leader} leads; takes over if that one goes"))
+        }
+        ("unknown", _) => ("silent", Level::Warn, "the database does not say which bot leads".to_owned()),
+        _ => return None,
+    };
+    Some(Tile { level, ..tile("Room", value.to_owned(), note) })
 }
 
 fn file(database: &Database) -> Option<Tile> {
