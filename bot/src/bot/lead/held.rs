@@ -101,8 +101,8 @@ pub(in crate::bot) fn since(events: &[Event], ahead: i64) -> u32 {
 pub(in crate::bot) fn unwritten(events: Vec<Event>, lines: &[Line], ahead: i64) -> Vec<Event> {
     let mut written: HashMap<(&str, &str), Vec<i64>> = HashMap::new();
     for line in lines {
-        let at = line.timestamp * 1000 + 500 - ahead;
-        written.entry((&line.username, &line.message)).or_default().push(at);
+        let begin = line.timestamp * 1000 - ahead;
+        written.entry((&line.username, &line.message)).or_default().push(begin);
     }
     let mut held: HashMap<(&str, &str), Vec<(usize, i64)>> = HashMap::new();
     for (place, event) in events.iter().enumerate() {
@@ -119,14 +119,15 @@ pub(in crate::bot) fn unwritten(events: Vec<Event>, lines: &[Line], ahead: i64) 
     events.into_iter().zip(known).filter(|(_, known)| !known).map(|(event, _)| event).collect()
 }
 
-/// The places of those that have a partner. Nearest first; no two pairs cross.
+/// The places of those that have a partner among lines of which the second is known that begins then. Nearest first; no two pairs cross.
 fn paired(held: &[(usize, i64)], written: &[i64]) -> Vec<usize> {
     if held.len().saturating_mul(written.len()) > MOST_PAIRS {
         return held.iter().take(written.len()).map(|(place, _)| *place).collect();
     }
     let mut pairs: Vec<(i64, usize, usize)> = Vec::new();
     for (n, (_, at)) in held.iter().enumerate() {
-        let near = written.iter().enumerate().map(|(m, other)| ((at - other).abs(), n, m));
+        let apart = |begin: &i64| (begin - at).max(at - begin - 999).max(0);
+        let near = written.iter().enumerate().map(|(m, begin)| (apart(begin), n, m));
         pairs.extend(near.filter(|(apart, ..)| *apart <= APART));
     }
     pairs.sort_unstable();
