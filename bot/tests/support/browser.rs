@@ -144,7 +144,7 @@ impl Browser {
         let element = self.element(selector).await;
         let role = self.asked(&format!("element/{element}/computedrole"), None).await;
         let name = self.asked(&format!("element/{element}/computedlabel"), None).await;
-        (role.as_str().unwrap().to_owned(), name.as_str().unwrap().to_owned())
+        (role.as_str().unwrap_or_default().to_owned(), name.as_str().unwrap_or_default().to_owned())
     }
 
     /// Presses a key on the keyboard.
