@@ -119,7 +119,8 @@ pub(crate) fn add(paths: &Paths, steps: &mut Steps) -> Result<(), Failure> {
     let mut patches = String::new();
     for package in &packages {
         let mut unpack = Command::new("tar");
-        unpack.arg("-xzf").arg(package.packed(paths)).arg("-C").arg(&consumer);
+        // With times of now: what was built of older files is out of date.
+        unpack.arg("-xzmf").arg(package.packed(paths)).arg("-C").arg(&consumer);
         step(unpack, "a packed package cannot be unpacked")?;
         let Package { name, version, .. } = package;
         let place = consumer.join(format!("{name}-{version}"));
