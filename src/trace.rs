@@ -45,7 +45,8 @@ impl Trace {
         let fields: Vec<&str> = parent.split('-').collect();
         let form = fields.iter().map(|f| f.len()).eq([2, 32, 16, 2]);
         let hex = fields.iter().all(|f| f.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
-        (form && hex).then(|| Self {
+        let zero = fields.iter().skip(1).take(2).any(|field| field.bytes().all(|digit| digit == b'0'));
+        (form && hex && !zero && fields.first() != Some(&"ff")).then(|| Self {
             parent: parent.to_owned(),
             state: state
                 .filter(|s| s.len() <= 512 && s.bytes().all(|b| (b' '..=b'~').contains(&b)))

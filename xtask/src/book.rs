@@ -129,7 +129,9 @@ fn add_asyncapi(paths: &Paths, steps: &mut Steps) -> Result<(), Failure> {
         return Ok(());
     };
     let place = paths.target().join("tools/asyncapi");
-    if !place.join("node_modules").is_dir() {
+    // npm notes what it has installed when it is done.
+    let noted = fs::read_to_string(place.join("package.json")).unwrap_or_default();
+    if !noted.contains(PARSER.rsplit('@').next().unwrap_or(PARSER)) {
         fs::create_dir_all(&place).map_err(|e| Failure::io(format!("create {}", place.display()), &e))?;
         let mut install = Command::new(npm);
         install.args(["install", "--silent", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"]);

@@ -218,7 +218,11 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
             (Part::Deploy, _) => deploy::add(paths, steps)?,
             (Part::Package, _) => package::add(paths, steps)?,
             (Part::Upgrade, Some(server)) => add_upgrade(paths, plan, server, steps)?,
-            (Part::Book, _) => book::add(paths, steps)?,
+            (Part::Book, _) => {
+                if let Err(failure) = book::add(paths, steps) {
+                    steps.does("book", || Err(failure));
+                }
+            }
             _ => add_features(paths, steps),
         }
     }
@@ -227,19 +231,11 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
 
 /// The tests that run the program of before beside this one.
 fn add_upgrade(paths: &Paths, plan: &Plan, server: &Path, steps: &mut Steps) -> Result<(), Failure> {
-    let before = before::find_or_build(paths)?;
+    let Some(before) = before::find_or_build(paths)? else { return Ok(()) };
     let mut command = cargo(paths);
-    command.args([
-        "test",
-        "--package",
-        "rosey-bot",
-        "--test",
-        "it",
-        "--",
-        "--ignored",
-        "--nocapture",
-        "upgrade::",
-    ]);
+    // As the other tests are built.
+    command.args(["test", "--workspace", "--all-features", "--test", "it"]);
+    command.args(["--", "--ignored", "--nocapture", "upgrade::"]);
     command.args(&plan.cargo_test);
     command.env(server::VARIABLE, server).env(before::VARIABLE, before);
     command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);

@@ -106,11 +106,22 @@ impl<S: Stack<Op>> Context<S> {
         self.count_result(claimed).inspect_err(none).unwrap_or_default()
     }
 
-    /// Asks claims again that took long and came to nothing, once, and delivers what they hold.
+    /// Asks claims again that took long and came to nothing, once, and delivers what they hold. Those of a user who is not here, and all
+    /// of them while nothing may be said, wait for the next poll.
     pub(super) async fn deliver_doubted(&self) {
-        let doubted = self.deliveries().take_doubted();
-        // An older one is refused.
-        for claim in doubted.into_iter().filter(|claim| clock::now() - claim.head.occurred_at < FRESH) {
+        let has_rate = self.sender().allowance().is_some();
+        let turn = self.deliveries().speaking().try_lock();
+        for claim in self.deliveries().take_doubted() {
+            // An older one is refused.
+            if clock::now() - claim.head.occurred_at >= FRESH {
+                continue;
+            }
+            let is_here = |user: &str| self.room().has(user) || self.room().counts().is_none();
+            let waits = (has_rate && turn.is_err()) || self.sender().allowance() == Some(0);
+            if waits || !claim.user.as_deref().is_none_or(is_here) {
+                self.deliveries().doubt(claim);
+                continue;
+            }
             for message in self.claimed(&claim).await {
                 self.hand_over(&message, claim.user.as_deref()).await;
             }

@@ -144,8 +144,9 @@ impl State {
         match &event.body {
             Body::Connect => (self.online, self.watching) = (Some(true), false),
             Body::Disconnect { .. } | Body::Kicked { .. } => {
-                let Self { watched_until, lists, joined, .. } = std::mem::take(self);
-                *self = Self { online: Some(false), watched_until, lists, joined, ..Self::default() };
+                // Who had joined may have left unseen.
+                let Self { watched_until, lists, .. } = std::mem::take(self);
+                *self = Self { online: Some(false), watched_until, lists, ..Self::default() };
             }
             Body::UserJoin { user, .. } => {
                 self.online = Some(true);

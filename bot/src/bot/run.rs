@@ -68,11 +68,11 @@ impl<S: Stack<Op>> Bot<S> {
         let farewell = async {
             bot.retry_pending_marks().await;
             handlers::say_offline(&bot, ended.as_str()).await;
-            if bot.lease().may_speak() {
-                keeping::give_back(&bot).await;
-            }
             if let Err(unsent) = bot.sender().flush().await {
                 warn!("some of the output could not be written: {unsent}");
+            }
+            if bot.lease().may_speak() {
+                keeping::give_back(&bot).await;
             }
         };
         if timeout_at(deadline, farewell).await.is_err() {
@@ -173,7 +173,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
         if event.is_identified() && is_line && !held::is_said_by(&event, &leader) {
             chains.push(Box::pin(handlers::message_said(self.bot.clone(), Arc::new(event.clone()))));
         }
-        held.push(event);
+        self.bot.room().leave_out(held.push(event));
     }
 
     /// What becomes of the events that are held.
@@ -229,7 +229,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
 
     /// At the end: what nobody else writes is written.
     async fn finish(&self, mut held: Held, chains: &mut FuturesUnordered<Chain<'a>>) {
-        if !matches!(self.bot.lease().role(), Some(Role::Watches(_))) {
+        if !self.bot.lease().is_led_by_another() {
             for event in held.take() {
                 self.begin(event, chains).await;
             }

@@ -83,7 +83,7 @@ pub(super) async fn chat(
     if let Some(channel) = channel {
         bot = bot.channel(channel);
     }
-    if let Some(room) = args.chat.room() {
+    if let Some(room) = args.chat.room().filter(|_| args.several_bots) {
         bot = bot.shared(room);
     }
     if let Some(commands) = args.commands() {

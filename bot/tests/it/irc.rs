@@ -39,8 +39,18 @@ impl Bot {
     fn start(chat: &str, nats: &str, file: &DbFile) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = file.url();
-        let words =
-            ["bot", "--chat", chat, "--nats-url", nats, "--database-url", &url, "--outbox", "bot.outbox"];
+        let words = [
+            "bot",
+            "--several-bots",
+            "--chat",
+            chat,
+            "--nats-url",
+            nats,
+            "--database-url",
+            &url,
+            "--outbox",
+            "bot.outbox",
+        ];
         Self { running: Running::start(rosey(dir.path()).args(words)), _dir: dir }
     }
 }

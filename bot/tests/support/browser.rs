@@ -17,7 +17,7 @@ pub(crate) struct Browser {
     driver: Child,
     client: reqwest::Client,
     session: String,
-    _profile: tempfile::TempDir,
+    profile: tempfile::TempDir,
 }
 
 /// Where the program is: that of the variable, else one in `PATH`, else the one that xtask has fetched.
@@ -82,7 +82,7 @@ impl Browser {
         let answer = client.post(&base).json(&wanted).send().await.unwrap().json::<Value>().await.unwrap();
         let id = answer["value"]["sessionId"].as_str().unwrap_or_else(|| panic!("no window: {answer:#}"));
         let session = format!("{base}/{id}");
-        Some(Self { driver, client, session, _profile: profile })
+        Some(Self { driver, client, session, profile })
     }
 
     async fn asked(&self, path: &str, body: Option<Value>) -> Value {
@@ -180,5 +180,8 @@ impl Drop for Browser {
         }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        // A driver that was killed leaves its browser behind.
+        let profile = self.profile.path().display().to_string();
+        let _ = Command::new("pkill").args(["-KILL", "-f", &profile]).status();
     }
 }

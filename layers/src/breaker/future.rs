@@ -67,6 +67,7 @@ where
                     match &polled {
                         Poll::Pending => call.waits(),
                         Poll::Ready(result) => {
+                            call.leaves();
                             call.finish(classifier.failure(result));
                             *permit = None; // in place
                         }

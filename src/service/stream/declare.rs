@@ -248,6 +248,15 @@ impl Declaration {
                 Err(ApiError::Declined(self.foreign(&info, true).to_string()))
             }
             Ok(info) => {
+                let later = self.subjects.later(&info.settings["subjects"]).join(", ");
+                if !later.is_empty() {
+                    tracing::warn!(
+                        stream = self.name,
+                        subjects = later,
+                        "the stream takes events that this version does not know: they wait in the dead letters for a version that \
+                         does. If there is none any more, take these subjects from the stream (nats stream edit)"
+                    );
+                }
                 match self.repair(api, &info).await {
                     Ok(differing) if differing.is_empty() => {}
                     // The stream of a service that empties it was given away on purpose.

@@ -68,7 +68,7 @@ pub(super) fn begin<O: Operation, D: Store<O>>(
             Err(cause) => Content::One(Part { index: None, first: Err(cause) }),
         }
     } else {
-        // Only if the stream was given other subjects by hand.
+        // An event of a later version, or the stream was given other subjects by hand.
         let none = || Cause::new(Code::INVALID, UNKNOWN_SUBJECT);
         let index = shared.names.index(&message.subject).ok_or_else(none);
         let (headers, payload) = (message.headers.as_ref(), &message.payload);

@@ -52,6 +52,12 @@ impl Subjects {
         json!(all.collect::<Vec<_>>())
     }
 
+    /// Those of the stream that may be a later version's.
+    pub(super) fn later<'a>(&self, there: &'a Value) -> Vec<&'a str> {
+        let there = there.as_array().into_iter().flatten().filter_map(Value::as_str);
+        there.filter(|subject| self.is_later(subject)).collect()
+    }
+
     /// Whether it may be the subject of an event that a later version knows: one among ours, and none that we know as something else.
     fn is_later(&self, subject: &str) -> bool {
         let below = subject.strip_prefix(self.above.as_str()).filter(|_| !self.above.is_empty());

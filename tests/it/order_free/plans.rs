@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use super::files::Files;
 
 /// Scans that are meant: whose, of what, and why that stays cheap.
-const MEANT: [(&str, &str, &str); 28] = [
+const MEANT: [(&str, &str, &str); 29] = [
     ("recent_chat", "SCAN c USING INDEX recent_chat_at", "stops after the `limit` newest lines"),
     (
         "open_sessions",
@@ -16,6 +16,7 @@ const MEANT: [(&str, &str, &str); 28] = [
         "the index has the users who are here, and no others",
     ),
     ("quote", "SCAN q", "people add a few a day"),
+    ("lead", "SCAN leases", "a row for each room"),
     ("user_joined", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),
     ("user_joined", "SCAN forgotten EXISTS", "stops at the first"),
     ("user_left", "SCAN forgotten", "stops at the first: whether anybody is forgotten"),

@@ -35,12 +35,15 @@ impl Held {
         self.events.is_empty()
     }
 
-    pub(in crate::bot) fn push(&mut self, event: Event) {
+    /// Holds it, and drops the oldest ones if there are too many. Returns how many lists these were.
+    pub(in crate::bot) fn push(&mut self, event: Event) -> usize {
         self.bytes += size(&event);
         self.events.push_back((Instant::now(), event));
+        let mut lists = 0;
         while self.events.len() > MOST || self.bytes > MOST_BYTES {
-            self.drop_oldest();
+            lists += usize::from(self.drop_oldest() == Some(Kind::UserList));
         }
+        lists
     }
 
     pub(in crate::bot) fn take(&mut self) -> Vec<Event> {
@@ -65,10 +68,10 @@ impl Held {
         lists
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some((_, event)) = self.events.pop_front() {
-            self.bytes = self.bytes.saturating_sub(size(&event));
-        }
+    fn drop_oldest(&mut self) -> Option<Kind> {
+        let (_, event) = self.events.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(size(&event));
+        Some(event.kind())
     }
 }
 
@@ -186,24 +189,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_held_is_bounded_and_no_older_than_the_leaders_last_sign_of_life() {
         let mut held = Held::default();
-        held.push(Event::now(Body::Connect));
-        held.push(Event::now(list(&["ann"])));
-        held.push(Event::now(join("ann")));
-        held.push(Event::now(leave("ann")));
+        let _ = held.push(Event::now(Body::Connect));
+        let _ = held.push(Event::now(list(&["ann"])));
+        let _ = held.push(Event::now(join("ann")));
+        let _ = held.push(Event::now(leave("ann")));
         assert_eq!((held.watch(None), held.events.len()), (1, 2), "who came and went");
         tokio::time::advance(WRITTEN_WITHIN).await;
         let alive = Instant::now();
-        held.push(said(1_000, "ann", "now"));
+        let _ = held.push(said(1_000, "ann", "now"));
         tokio::time::advance(Duration::from_millis(1)).await;
         held.watch(Some(alive));
         assert_eq!(held.events.len(), 3);
         held.watch(Some(Instant::now()));
         assert_eq!(held.events.len(), 1);
         for _ in 0..=MOST {
-            held.push(said(1_000, "ann", "x"));
+            let _ = held.push(said(1_000, "ann", "x"));
         }
         assert_eq!(held.events.len(), MOST);
-        held.push(said(1_000, "ann", &"x".repeat(MOST_BYTES)));
+        let _ = held.push(said(1_000, "ann", &"x".repeat(MOST_BYTES)));
         assert_eq!((held.take().len(), held.bytes), (0, 0), "it does not fit at all");
         assert!(is_said_by(&said(1, "Rosey", "x"), "rosey") && !is_said_by(&said(1, "ann", "x"), "rosey"));
     }

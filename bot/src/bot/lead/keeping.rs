@@ -12,7 +12,7 @@ use crate::op::{Lead, Op, RoseyClient};
 use eitherway::client::Stack;
 
 /// How long an answer may take: a path has limits of its own, this is one for all of them.
-const LONGEST: Duration = Duration::from_secs(5);
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
 
 /// Keeps the lead while the bot is in its room, or watches the one who has it, until `stop`.
 pub(in crate::bot) async fn keep<S: Stack<Op>>(bot: Context<S>, stop: CancellationToken) {
@@ -35,9 +35,9 @@ pub(in crate::bot) async fn keep<S: Stack<Op>>(bot: Context<S>, stop: Cancellati
             Ok(Ok(leader)) => lease.answered(asked, leader),
             Ok(Err(error)) => {
                 debug!("who leads is not known: {error}");
-                lease.failed();
+                lease.failed(asked);
             }
-            Err(_) => lease.failed(),
+            Err(_) => lease.failed(asked),
         }
         let role = lease.role();
         if told != role {

@@ -54,6 +54,10 @@ struct State {
     overslept: bool,
     /// Until when what happened is surely written by the one who leads.
     written_until: Option<Instant>,
+    /// When this bot asked first since it came, and whether the one who leads has given no sign of life since: it may be this
+    /// bot's own process of before.
+    first_asked: Option<Instant>,
+    silent: bool,
     /// By how much our clock was ahead, in milliseconds.
     ours: i64,
 }
@@ -131,7 +135,7 @@ impl Lease {
         let unreachable = state.failing.is_some_and(|since| since.elapsed() >= PATIENCE);
         match state.answered {
             Answered::Ours(until) if until.lasts() => Turn::Write,
-            Answered::Others(_) => Turn::Hold,
+            Answered::Others(_) if !state.silent => Turn::Hold,
             _ if unreachable => Turn::Write,
             _ => Turn::Hold,
         }
@@ -145,6 +149,12 @@ impl Lease {
             Answered::Others(name) => Role::Watches(name.clone()),
             _ => Role::Unknown,
         })
+    }
+
+    /// Whether another one leads that has given a sign of life since this bot came.
+    pub(in crate::bot) fn is_led_by_another(&self) -> bool {
+        let state = self.state.lock();
+        matches!(state.answered, Answered::Others(_)) && !state.silent
     }
 
     /// Who has led since this bot wrote last, if another one has. Asked once.
@@ -166,8 +176,15 @@ impl Lease {
 
     /// What to ask for now.
     pub(super) fn asking(&self) -> Asked {
-        let seconds = if self.state.lock().company { SHORT } else { LONG };
-        Asked { at: Instant::now(), wall: clock::now(), seconds }
+        let mut state = self.state.lock();
+        let seconds = if state.company { SHORT } else { LONG };
+        let asked = Asked { at: Instant::now(), wall: clock::now(), seconds };
+        if let Answered::Ours(until) = &mut state.answered {
+            // The database may make it shorter, and its answer be lost.
+            let asked = asked.until();
+            *until = Until { at: until.at.min(asked.at), wall: until.wall.min(asked.wall) };
+        }
+        asked
     }
 
     /// How long until it is asked again.
@@ -186,10 +203,9 @@ impl Lease {
     pub(super) fn answered(&self, asked: Asked, leader: Leader) {
         let mut state = self.state.lock();
         state.failing = None;
+        let first = *state.first_asked.get_or_insert(asked.at);
         if leader.leads {
-            let lasts = Duration::from_secs(u64::from(asked.seconds)) - MARGIN;
-            let wall = asked.wall.saturating_add(i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX));
-            state.answered = Answered::Ours(Until { at: asked.at + lasts, wall });
+            state.answered = Answered::Ours(asked.until());
             (state.company, state.ours) = (leader.company, leader.skew);
         } else {
             // It led itself, and its time has ended unnoticed.
@@ -198,6 +214,7 @@ impl Lease {
             state.company = true;
             let age = Duration::from_millis(u64::try_from(leader.age).unwrap_or_default());
             state.written_until = Instant::now().checked_sub(age);
+            state.silent = asked.at.checked_sub(age).is_none_or(|sign| sign < first);
             state.answered = Answered::Others(leader.leader);
         }
         drop(state);
@@ -205,14 +222,28 @@ impl Lease {
     }
 
     /// The database does not answer.
-    pub(super) fn failed(&self) {
-        self.state.lock().failing.get_or_insert_with(Instant::now);
+    pub(super) fn failed(&self, asked: Asked) {
+        // Since it was asked; but a bot that was frozen meanwhile asks again first.
+        let least = Instant::now().checked_sub(super::keeping::LONGEST);
+        let since = least.map_or(asked.at, |least| asked.at.max(least));
+        self.state.lock().failing.get_or_insert(since);
         self.changed.notify_one();
     }
 
     /// It is given back: the bot is not in the room any more.
     pub(super) fn given_back(&self) {
-        self.state.lock().answered = Answered::Nothing;
+        let mut state = self.state.lock();
+        state.answered = Answered::Nothing;
+        (state.failing, state.first_asked) = (None, None);
+    }
+}
+
+impl Asked {
+    /// Until when its holder counts on it, if it is granted.
+    fn until(self) -> Until {
+        let lasts = Duration::from_secs(u64::from(self.seconds)) - MARGIN;
+        let wall = self.wall.saturating_add(i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX));
+        Until { at: self.at + lasts, wall }
     }
 }
 
@@ -245,10 +276,11 @@ mod tests {
     async fn who_learns_that_another_one_leads_holds_and_takes_over_when_it_leads_again() {
         let lease = lease();
         lease.answered(lease.asking(), answer(true, false));
+        tokio::time::advance(Duration::from_secs(1)).await;
         lease.answered(lease.asking(), answer(false, true));
         assert_eq!((lease.may_speak(), lease.turn(), lease.overslept()), (false, Turn::Hold, true));
         assert!(!lease.overslept());
-        lease.failed();
+        lease.failed(lease.asking());
         tokio::time::advance(PATIENCE * 2).await;
         assert_eq!(lease.turn(), Turn::Hold, "another one may write");
         lease.answered(lease.asking(), Leader { skew: 40, ..answer(false, true) });
@@ -263,7 +295,7 @@ mod tests {
         lease.answered(lease.asking(), answer(true, false));
         tokio::time::advance(Duration::from_secs(60)).await;
         assert_eq!(lease.turn(), Turn::Hold, "it may have slept: it asks first");
-        lease.failed();
+        lease.failed(lease.asking());
         tokio::time::advance(PATIENCE).await;
         assert_eq!((lease.turn(), lease.may_speak()), (Turn::Write, false));
     }

@@ -150,6 +150,10 @@ pub(in crate::cli) struct ChatArgs {
     /// The channel's name, unless --chat says it
     #[arg(long, env = "ROSEY_CHANNEL", value_name = "NAME")]
     pub(in crate::cli) channel: Option<String>,
+    /// Other bots may be in the channel, on the same database, each with a name of its own: one of them speaks and writes, and another
+    /// one takes over when it goes
+    #[arg(long, env = "ROSEY_SEVERAL_BOTS", value_parser = yes_or_no, action = ArgAction::SetTrue)]
+    pub(in crate::cli) several_bots: bool,
     /// Which commands people may give in the channel, and in private: `all`, `off`, or some of help, seen, tell, inbox, stats, top,
     /// last, quote, separated by commas [default: all on a network, off for a recording]
     #[arg(long, env = "ROSEY_COMMANDS", value_name = "LIST", value_parser = commands)]

@@ -42,7 +42,7 @@ impl Client {
         runtime: Handle,
         sent: Arc<Sent>,
     ) -> io::Result<Self> {
-        let encrypted = endpoint.starts_with("https:");
+        let encrypted = endpoint.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
         let connector = if encrypted { Some(tls::connector(certificates)?) } else { None };
         Ok(Self { connector, runtime, sent })
     }

@@ -5,10 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use eitherway_layers::logging::RateLimitedLog;
-use opentelemetry::Context;
+use opentelemetry::trace::Status;
+use opentelemetry::{Context, Value};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+
+use super::super::secrets;
 
 /// As often is told that the receiver does not take them.
 const TOLD: Duration = Duration::from_secs(60);
@@ -103,6 +106,21 @@ impl<P: SpanProcessor> SpanProcessor for Bounded<P> {
     }
 }
 
+/// Hides passwords, as in the log.
+fn veil(span: &mut SpanData) {
+    if let Status::Error { description } = &span.status {
+        span.status = Status::error(secrets::hide(description));
+    }
+    for event in &mut span.events.events {
+        event.name = secrets::hide(&event.name).into();
+        for pair in &mut event.attributes {
+            if let Value::String(text) = &mut pair.value {
+                *text = secrets::hide(text.as_str()).into();
+            }
+        }
+    }
+}
+
 /// Counts what is sent.
 #[derive(Debug)]
 pub(super) struct Counted<E> {
@@ -117,7 +135,8 @@ impl<E> Counted<E> {
 }
 
 impl<E: SpanExporter> SpanExporter for Counted<E> {
-    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+    async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
+        batch.iter_mut().for_each(veil);
         let spans = batch.len();
         let result = self.inner.export(batch).await;
         self.sent.waiting.fetch_sub(spans, Relaxed);

@@ -44,17 +44,17 @@ async fn two_bots_in_one_room_write_a_line_once() {
         world.cytube.room().say_twice("ann", "twice");
     }
     world.cytube.room().say("ann", "!seen nobody");
-    // The one who leads tells of somebody who comes after the lines, and it alone.
+    // When both have told of somebody who comes after the lines, both have read the lines.
     world.cytube.room().join("marker");
-    let told = || async { world.moves().await.get("marker").is_some_and(|moves| moves == "+") };
-    wait_until("the one who leads has seen the marker", told).await;
+    let told = || async { world.moves().await.get("marker").is_some_and(|moves| moves == "++") };
+    wait_until("both bots have seen the marker", told).await;
     let answered =
         || async { world.cytube.room().lines.iter().any(|line| line.contains("ann: I have never")) };
     wait_until("the question is answered", answered).await;
     assert_eq!(second.running.terminate().await, Some(0), "{}", second.running.log());
     let answers = world.cytube.room().lines.iter().filter(|line| line.contains("ann: I have never")).count();
     assert_eq!(answers, 1);
-    // What the bots say is among what is seen, and is no line.
+    // A bot takes what the other one says for a line.
     let lines = || async {
         let lines = world.file.texts(LINES).await;
         sorted(lines.into_iter().filter(|line| !line.starts_with("rosey")).collect()) == world.said()

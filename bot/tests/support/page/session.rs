@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What stands before an exit code; no program prints it.
 const MARK: char = '\u{1e}';
@@ -46,8 +46,11 @@ impl Session {
         let failed = |e: std::io::Error| format!("the shell has ended before `{command}`: {e}");
         self.input.as_mut().map_or(Ok(()), |input| input.write_all(typed.as_bytes())).map_err(failed)?;
         let mut output = String::new();
+        // A loop that waits for something says a word each time.
+        let ends = Instant::now() + 5 * self.limit;
         loop {
-            let line = self.lines.recv_timeout(self.limit);
+            let left = ends.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(self.limit.min(left));
             let line = line.map_err(|why| format!("`{command}` does not end ({why}):\n{output}"))?;
             match line.strip_prefix(MARK) {
                 Some(code) => return Ok((code.parse().unwrap_or(-1), output)),
