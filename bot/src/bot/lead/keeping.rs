@@ -1,18 +1,13 @@
 //! The task that asks for the lead, and gives it back.
 
-use std::time::Duration;
-
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::super::context::Context;
-use super::lease::Role;
+use super::lease::{LONGEST, Role};
 use crate::op::{Lead, Op, RoseyClient};
 use eitherway::client::Stack;
-
-/// How long an answer may take: a path has limits of its own, this is one for all of them.
-pub(super) const LONGEST: Duration = Duration::from_secs(5);
 
 /// Keeps the lead while the bot is in its room, or watches the one who has it, until `stop`.
 pub(in crate::bot) async fn keep<S: Stack<Op>>(bot: Context<S>, stop: CancellationToken) {

@@ -14,6 +14,8 @@ const SHORT: u32 = 6;
 const LONG: u32 = 20;
 /// How much earlier its holder stops: more than clocks differ in that time.
 const MARGIN: Duration = Duration::from_secs(1);
+/// How long an answer may take: a path has limits of its own, this is one for all of them.
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
 /// How long nobody answers until a bot that may be alone writes as if it were.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -224,7 +226,7 @@ impl Lease {
     /// The database does not answer.
     pub(super) fn failed(&self, asked: Asked) {
         // Since it was asked; but a bot that was frozen meanwhile asks again first.
-        let least = Instant::now().checked_sub(super::keeping::LONGEST);
+        let least = Instant::now().checked_sub(LONGEST);
         let since = least.map_or(asked.at, |least| asked.at.max(least));
         self.state.lock().failing.get_or_insert(since);
         self.changed.notify_one();
