@@ -103,6 +103,12 @@ async fn what_an_operator_may_choose_and_a_later_version_takes_neither_alarms_no
     let w = World::new().await;
     let mut config = w.js.get_stream("ROSEY").await.unwrap().cached_info().config.description.clone();
     let description = config.take().unwrap();
+    // A service knows the stream for its own once it has looked at it.
+    let mut looks = w.peer.listen("$JS.API.CONSUMER.INFO.ROSEY.writer").await;
+    for _ in 0..2 {
+        next(&mut looks).await;
+    }
+    drop(looks);
     w.edit_stream(json!({"description": "mine"})).await;
     assert!(says(&w, &["description of the stream", "put right"]).await, "{}", w.service.log());
     wait_until("it is ours again", || async { w.stream().await["config"]["description"] == description })
