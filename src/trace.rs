@@ -90,7 +90,7 @@ pub trait Tracer: Send + Sync + 'static {
     /// Links a span to the one that this context names.
     fn links(&self, span: &Span, trace: &Trace);
 
-    /// What the children of this span continue; `None` if nobody records it.
+    /// What the children of this span continue; `None` if it is not recorded.
     fn context(&self, span: &Span) -> Option<Trace>;
 }
 
@@ -131,7 +131,14 @@ mod tests {
     fn only_a_well_formed_traceparent_is_passed_on() {
         let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         assert_eq!(Trace::new(good, Some("a=b")).expect("context").state.as_deref(), Some("a=b"));
-        for bad in ["", "00-xyz", "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"] {
+        for bad in [
+            "",
+            "00-xyz",
+            "00-0AF7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ] {
             assert!(Trace::new(bad, None).is_none(), "{bad}");
         }
     }

@@ -18,6 +18,7 @@ mod files;
 mod history;
 mod model;
 mod plans;
+mod sending;
 #[cfg(feature = "postgres")]
 mod server;
 

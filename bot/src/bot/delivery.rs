@@ -10,7 +10,7 @@
 //! messages have to wait is remembered until the next poll.
 //!
 //! A claim that took long may have been on its way on two paths. The one that answered found nothing, or failed; the other one may grant
-//! it afterwards, and nobody would hear of that until its lease has ended, half a minute later. So it is asked again with its id at
+//! it afterwards, and no user would hear of that until its lease has ended, half a minute later. So it is asked again with its id at
 //! the next poll: the same id gets what it holds.
 
 use std::borrow::Cow;

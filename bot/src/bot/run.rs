@@ -163,7 +163,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
         self.begin(event, chains).await;
     }
 
-    /// Writes what has an id at once: whoever writes it, it has one effect. It is handled as well if this bot leads.
+    /// Writes what has an id at once: it has one effect, also if several bots write it. It is handled as well if this bot leads.
     fn hold(&self, event: Event, held: &mut Held, chains: &mut FuturesUnordered<Chain<'a>>) {
         let is_line = matches!(event.kind(), Kind::Message | Kind::History);
         let leader = match self.bot.lease().role() {
@@ -227,7 +227,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
         events
     }
 
-    /// At the end: what nobody else writes is written.
+    /// At the end: what no other bot writes is written.
     async fn finish(&self, mut held: Held, chains: &mut FuturesUnordered<Chain<'a>>) {
         if !self.bot.lease().is_led_by_another() {
             for event in held.take() {

@@ -36,32 +36,41 @@ struct Bot {
 }
 
 impl Bot {
+    /// Alone, as far as it is told.
     fn start(chat: &str, nats: &str, file: &DbFile) -> Self {
+        Self::with(&[], chat, nats, file)
+    }
+
+    /// Where other bots may be, too.
+    fn sharing(chat: &str, nats: &str, file: &DbFile) -> Self {
+        Self::with(&["--several-bots"], chat, nats, file)
+    }
+
+    fn with(options: &[&str], chat: &str, nats: &str, file: &DbFile) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let url = file.url();
-        let words = [
-            "bot",
-            "--several-bots",
-            "--chat",
-            chat,
-            "--nats-url",
-            nats,
-            "--database-url",
-            &url,
-            "--outbox",
-            "bot.outbox",
-        ];
-        Self { running: Running::start(rosey(dir.path()).args(words)), _dir: dir }
+        let words =
+            ["bot", "--chat", chat, "--nats-url", nats, "--database-url", &url, "--outbox", "bot.outbox"];
+        Self { running: Running::start(rosey(dir.path()).args(words).args(options)), _dir: dir }
     }
 }
 
 impl World {
     /// With a user in the channel who was there before the bot.
     async fn with_observer(irc: IrcServer) -> (Self, Person) {
+        Self::with(irc, Bot::start).await
+    }
+
+    /// The same, of a bot that may share the channel.
+    async fn shared_with_observer(irc: IrcServer) -> (Self, Person) {
+        Self::with(irc, Bot::sharing).await
+    }
+
+    async fn with(irc: IrcServer, start: fn(&str, &str, &DbFile) -> Bot) -> (Self, Person) {
         let observer = Person::join(irc.port(), "observer").await;
         let (nats, file) = (NatsServer::start().await, DbFile::new());
         let service = ServeProcess::start(&nats, &file).await;
-        let bot = Bot::start(&irc.chat("rosey"), &nats.url(), &file);
+        let bot = start(&irc.chat("rosey"), &nats.url(), &file);
         bot.running.says("in #lounge as rosey").await;
         observer.hears(":rosey!").await;
         (Self { irc, nats, service, file, bot }, observer)

@@ -35,7 +35,7 @@ impl Bot {
         Self { running, chat, told: 0, _dir: dir }
     }
 
-    /// Somebody says something.
+    /// A user says something.
     fn line(&mut self) {
         let content = format!("line {}", self.told);
         writeln!(self.chat, "{}", json!({"event": "message", "user": "alice", "content": content})).unwrap();

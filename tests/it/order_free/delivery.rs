@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use eitherway::sql::{Retention, SqlService};
-use eitherway::stack::{BoxedStack, Hedging, NO_PATH, StackBuilder, boxed};
-use eitherway::{Code, Db, Head, OpId, Operation, Request, Stack, clock};
+use eitherway::stack::BoxedStack;
+use eitherway::{Code, Db, Head, OpId, Operation, Request, clock};
 use futures_util::future::join_all;
 use rosey::op::{
     Answer, Forget as ForgetOp, HighWater, KvDelete, KvSet, MessageLog, Op, OutboundEnqueue, OutboundGet,
@@ -15,6 +15,7 @@ use rosey::op::{
 
 use super::base::Base;
 use super::history::{Batch, Case, Event, Forget, Sweep, What};
+use super::sending::{paths, send, send_one};
 
 /// What the database was given, in the order of the history.
 pub(crate) struct Delivered {
@@ -151,18 +152,6 @@ fn placed<'a>(
 
 fn ordered(placed: Vec<(u16, Request<Op>)>) -> Vec<Request<Op>> {
     placed.into_iter().map(|(_, request)| request).collect()
-}
-
-/// What takes the operations: each writer, or each beside another one.
-fn paths(base: &impl Base) -> Vec<Db<BoxedStack<Op>>> {
-    let writers = base.writers();
-    let both = |n: usize| {
-        let stack = StackBuilder::new().hedging(Hedging::new().database_always());
-        let other = writers[(n + 1) % writers.len()].clone();
-        boxed(stack.over(Some(writers[n].clone()), other, NO_PATH).stack)
-    };
-    let path = |n: usize| if base.hedged() { both(n) } else { boxed(writers[n].clone()) };
-    (0..writers.len()).map(|n| Db::new(path(n))).collect()
 }
 
 struct Post<'a, B> {
@@ -370,36 +359,4 @@ fn take<'a, T>(rest: &mut &'a [T], most: usize) -> &'a [T] {
     let (taken, left) = rest.split_at(most.min(rest.len()));
     *rest = left;
     taken
-}
-
-/// All at once: they wait together in the writer's queue and are committed in one transaction.
-async fn send<S: Stack<Op>>(
-    writer: &Db<S>,
-    requests: &[Request<Op>],
-) -> Result<Vec<(Request<Op>, Answer)>, String> {
-    let sent = join_all(requests.iter().map(|request| send_one(writer, request))).await;
-    let answered = |(request, result): (&Request<Op>, Result<eitherway::Reply<Answer>, _>)| match result {
-        Ok(reply) => Ok((request.clone(), reply.answer)),
-        Err(e) => Err(format!("{request:?}: {e}")),
-    };
-    requests.iter().zip(sent).map(answered).collect()
-}
-
-async fn send_one<S: Stack<Op>>(
-    writer: &Db<S>,
-    request: &Request<Op>,
-) -> Result<eitherway::Reply<Answer>, rosey::op::Error> {
-    if !matches!(*request.op, Op::OutboundGet(_)) {
-        return writer.send(request.clone()).await;
-    }
-    // An old one is refused. So is one that this machine was halted under, and it has had no effect then.
-    let now = || {
-        let mut request = request.clone();
-        request.head.occurred_at = clock::now();
-        request
-    };
-    match writer.send(now()).await {
-        Err(e) if e.cause().code() == Code::CLOCK => writer.send(now()).await,
-        result => result,
-    }
 }

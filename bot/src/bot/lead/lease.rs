@@ -9,14 +9,14 @@ use tokio::time::Instant;
 use crate::op::Leader;
 use eitherway::clock;
 
-/// How long a lease is when others are in the room, and when nobody is.
+/// How long a lease is while other bots are in the room, and while there is none.
 const SHORT: u32 = 6;
 const LONG: u32 = 20;
 /// How much earlier its holder stops: more than clocks differ in that time.
 const MARGIN: Duration = Duration::from_secs(1);
 /// How long an answer may take: a path has limits of its own, this is one for all of them.
 pub(super) const LONGEST: Duration = Duration::from_secs(5);
-/// How long nobody answers until a bot that may be alone writes as if it were.
+/// How long no path answers until a bot that may be alone writes as if it were.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What a bot is in its room.
@@ -264,7 +264,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_lease_ends_for_its_holder_before_it_ends_in_the_database() {
         let lease = lease();
-        assert_eq!((lease.may_speak(), lease.turn()), (false, Turn::Hold), "nobody has answered");
+        assert_eq!((lease.may_speak(), lease.turn()), (false, Turn::Hold), "no database has answered");
         let asked = lease.asking();
         lease.answered(asked, answer(true, true));
         assert!(lease.may_speak());
@@ -300,6 +300,36 @@ mod tests {
         lease.failed(lease.asking());
         tokio::time::advance(PATIENCE).await;
         assert_eq!((lease.turn(), lease.may_speak()), (Turn::Write, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bot_that_comes_back_waits_for_no_process_that_gives_no_sign_of_life() {
+        let lease = lease();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        lease.answered(lease.asking(), Leader { age: 2_000, ..answer(false, true) });
+        assert_eq!(
+            (lease.turn(), lease.is_led_by_another()),
+            (Turn::Hold, false),
+            "it may be its own of before"
+        );
+        lease.failed(lease.asking());
+        tokio::time::advance(PATIENCE).await;
+        assert_eq!((lease.turn(), lease.may_speak()), (Turn::Write, false));
+        lease.answered(lease.asking(), answer(false, true));
+        assert_eq!((lease.turn(), lease.is_led_by_another()), (Turn::Hold, true), "it lives");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_counts_on_no_more_than_an_answer_that_was_lost_may_have_left_it() {
+        let lease = lease();
+        lease.answered(lease.asking(), answer(true, true));
+        lease.answered(lease.asking(), Leader { company: false, ..answer(true, true) });
+        // For long, as one that is alone; then another one comes.
+        lease.answered(lease.asking(), answer(true, true));
+        let asked = lease.asking();
+        assert_eq!(asked.seconds, SHORT);
+        tokio::time::advance(Duration::from_secs(u64::from(SHORT))).await;
+        assert!(!lease.may_speak(), "the database may have granted the short time, and another one may lead");
     }
 
     #[test]

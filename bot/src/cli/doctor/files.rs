@@ -69,7 +69,7 @@ fn secret(path: &Path, findings: &mut Findings) {
 /// What proves who this is and can be read by others, and what to do about it.
 fn exposed(path: &Path) -> Option<(String, String)> {
     let (mode, shown) = (mode(path)?, path.display());
-    let what = format!("{shown}: {mode:04o}, and whoever can read it can pass for this user");
+    let what = format!("{shown}: {mode:04o}, and a user who can read it can pass for this one");
     (mode & 0o077 != 0).then(|| (what, format!("chmod 0600 {shown}")))
 }
 

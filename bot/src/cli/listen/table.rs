@@ -156,7 +156,7 @@ pub(super) const TABLE: &[Metric] = &[
         "rosey_bot_leads",
         &[],
         Bot,
-        "1 while the bot leads in its room, as one that is alone there does; 0 while another one does, or nobody knows.",
+        "1 while the bot leads in its room, as one that is alone there does; 0 while another one does, or that is not known.",
     ),
     counter(
         "rosey_bot_operations_total",

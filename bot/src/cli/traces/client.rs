@@ -64,7 +64,7 @@ impl HttpClient for Client {
         Self: 'f,
     {
         let connector = self.connector.clone();
-        // Whoever asks is no task: a thread of the library.
+        // The caller is a thread of the library, and no task.
         let sending = self.runtime.spawn(async move { timeout(LONGEST, send(request, connector)).await });
         Box::pin(async move {
             let answer = match sending.await {

@@ -41,7 +41,7 @@ struct Exporting {
 }
 
 impl Traces {
-    /// Prepares to send them, if somebody says where to.
+    /// Prepares to send them, if an option or a variable says where to.
     ///
     /// # Errors
     /// The endpoint, or its certificate, cannot be used.

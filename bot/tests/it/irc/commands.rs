@@ -66,10 +66,10 @@ async fn two_bots_in_one_room_answer_once_where_the_network_has_ids() {
         ann.tell(asked).await;
     }
     said(&world, &observer, "ann: I have never seen nobody").await;
-    // The one who leads has reported a user who joins after the lines: it has read the lines.
+    // When both have reported a user who joins after the lines, both have read the lines.
     let marker = Person::join(world.irc.port(), "marker").await;
-    let told = || async { world.moves().await.get("marker").is_some_and(|moves| moves == "+") };
-    wait_until("the one who leads has seen the marker", told).await;
+    let told = || async { world.moves().await.get("marker").is_some_and(|moves| moves == "++") };
+    wait_until("both bots have seen the marker", told).await;
     let late = Person::join(world.irc.port(), "late").await;
     late.hears("PRIVMSG #lounge :late: ann said ").await;
     assert_eq!(second.running.terminate().await, Some(0), "{}", second.running.log());

@@ -29,8 +29,8 @@ struct Crowd {
 impl Crowd {
     async fn gathered(seed: u64) -> Self {
         let (hub, leaf) = IrcServer::linked().await;
-        let (world, observer) = World::with_observer(hub).await;
-        let twin = Bot::start(&world.irc.chat("twin"), &world.nats.url(), &world.file);
+        let (world, observer) = World::shared_with_observer(hub).await;
+        let twin = Bot::sharing(&world.irc.chat("twin"), &world.nats.url(), &world.file);
         twin.running.says("rosey leads in irc:#lounge: this bot watches").await;
         let ports = [world.irc.port(), leaf.port()];
         let come =
@@ -40,7 +40,7 @@ impl Crowd {
     }
 
     /// One of those who are in the channel by the server that is not killed.
-    fn somebody(&mut self) -> usize {
+    fn one(&mut self) -> usize {
         let n = self.dice.one_of(0..=PEOPLE - 1);
         usize::try_from(n).unwrap()
     }
@@ -53,7 +53,7 @@ impl Crowd {
     }
 
     async fn happens(&mut self) {
-        let n = self.somebody();
+        let n = self.one();
         match self.dice.one_of(0..=99) {
             0..=59 => self.says(n).await,
             60..=69 => {

@@ -70,10 +70,10 @@ async fn two_bots_in_one_room_write_a_line_once_where_the_network_has_ids() {
         ann.tell(&format!("line {}", n / 2)).await;
     }
     ann.settle().await;
-    // The one who leads reports a user who joins after the lines, and it alone.
+    // When both have reported a user who joins after the lines, both have read the lines.
     let _marker = Person::join(world.irc.port(), "marker").await;
-    let told = || async { world.moves().await.get("marker").is_some_and(|moves| moves == "+") };
-    wait_until("the one who leads has seen the marker", told).await;
+    let told = || async { world.moves().await.get("marker").is_some_and(|moves| moves == "++") };
+    wait_until("both bots have seen the marker", told).await;
     assert_eq!(second.running.terminate().await, Some(0), "{}", second.running.log());
     world.agrees_on_lines(&mut observer).await;
     world.finish().await;

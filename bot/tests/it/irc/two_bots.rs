@@ -35,8 +35,8 @@ async fn present(world: &World) -> BTreeMap<String, bool> {
 
 #[tokio::test]
 async fn on_a_server_without_ids_each_line_is_written_once_whoever_of_two_bots_dies_or_freezes() {
-    let (mut world, mut observer) = World::with_observer(IrcServer::ngircd().await).await;
-    let twin = Bot::start(&world.irc.chat("twin"), &world.nats.url(), &world.file);
+    let (mut world, mut observer) = World::shared_with_observer(IrcServer::ngircd().await).await;
+    let twin = Bot::sharing(&world.irc.chat("twin"), &world.nats.url(), &world.file);
     twin.running.says(&format!("rosey leads in {ROOM}: this bot watches")).await;
     let mut ann = Person::join(world.irc.port(), "ann").await;
     let mut bob = Person::join(world.irc.port(), "bob").await;
@@ -68,7 +68,7 @@ async fn on_a_server_without_ids_each_line_is_written_once_whoever_of_two_bots_d
     );
 
     // It comes back, and watches; then the other one freezes, and is thawed when it leads no more.
-    world.bot = Bot::start(&world.irc.chat("rosey"), &world.nats.url(), &world.file);
+    world.bot = Bot::sharing(&world.irc.chat("rosey"), &world.nats.url(), &world.file);
     world.bot.running.says(&format!("twin leads in {ROOM}: this bot watches")).await;
     ann.tell("the other way round").await;
     agrees(&world, &twin, &mut observer).await;

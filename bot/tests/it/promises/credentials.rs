@@ -28,6 +28,12 @@ fn signed(issuer: &KeyPair, about: &KeyPair, kind: &str, expires: Option<i64>, c
     format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
+/// A service with this option.
+fn served(nats: &str, database: &str, option: &[&str; 2]) -> ServeProcess {
+    let words = ["serve", "--nats-url", nats, "--database-url", database];
+    ServeProcess::begin(&[&words[..], option].concat())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_of_credentials_lets_in_whom_the_account_has_signed_and_the_permissions_are_those_of_the_jwt()
 {
@@ -65,15 +71,7 @@ async fn a_file_of_credentials_lets_in_whom_the_account_has_signed_and_the_permi
 
     let (url, file) = (server.url(), DbFile::new());
     let database = file.url();
-    let service = ServeProcess::begin(&[
-        "serve",
-        "--nats-url",
-        &url,
-        "--database-url",
-        &database,
-        "--nats-credentials",
-        &everything,
-    ]);
+    let service = served(&url, &database, &["--nats-credentials", &everything]);
     service.says(" serving").await;
     let send = async |credentials: &str, prefix: &str| {
         run(&[
@@ -115,16 +113,10 @@ async fn a_key_that_others_can_read_is_told_when_a_program_starts_that_runs_for_
     fs::write(&seed, KeyPair::new_user().seed().unwrap()).unwrap();
     fs::set_permissions(&seed, fs::Permissions::from_mode(0o644)).unwrap();
     let shown = seed.display().to_string();
-    let service = ServeProcess::begin(&[
-        "serve",
-        "--nats-url",
-        &url,
-        "--database-url",
-        &database,
-        "--nats-nkey",
-        &shown,
-    ]);
-    service.says(&format!("{shown}: 0644, and whoever can read it can pass for this user: chmod 0600")).await;
+    let service = served(&url, &database, &["--nats-nkey", &shown]);
+    service
+        .says(&format!("{shown}: 0644, and a user who can read it can pass for this one: chmod 0600"))
+        .await;
     service.says(" serving").await;
     assert_eq!(service.terminate().await, Some(0));
 }

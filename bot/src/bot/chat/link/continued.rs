@@ -5,7 +5,7 @@ pub(in crate::bot::chat) const MARK: &str = "… ";
 /// What commands begin with, of bots and of servers.
 const SIGNS: &str = "!.?~@$%&*+-/\\^`|;,=>";
 
-/// Whether another bot could take it for a command, though it is in the middle of a message that somebody else has written.
+/// Whether another bot could take it for a command, though it is in the middle of a message that another user has written.
 pub(in crate::bot::chat) fn is_command(line: &str) -> bool {
     line.trim_start().starts_with(|c| SIGNS.contains(c))
 }
