@@ -140,6 +140,31 @@ async fn what_a_claim_was_granted_after_it_had_found_nothing_is_said_at_the_next
     assert!(!ids()[2..].contains(&ids()[0]), "once is enough");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_claim_holds_is_not_said_to_a_user_who_has_left_meanwhile() {
+    let test = answering();
+    test.handle(4_000, list(&["bob"])).await;
+    let gate = test.stack.hold("outbound_get");
+    let answers = async {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        gate.add_permits(10);
+    };
+    tokio::join!(test.handle(5_000, join("alice")), answers);
+    test.handle(6_000, leave("alice")).await;
+    let before = test.stack.of("outbound_get");
+    let asked = |n: usize| before[n].id.clone();
+    super::channel_messages(test.bot.clone()).await;
+    let again = test.stack.of("outbound_get").split_off(before.len());
+    assert!(again.iter().all(|get| get.payload["username"] != "alice"), "{again:?}");
+    test.handle(7_000, join("alice")).await;
+    test.stack.answer("outbound_get", json!([waiting(1, Some("alice"), "hi")]));
+    super::channel_messages(test.bot.clone()).await;
+    assert_eq!(test.sender.said(), ["pm alice hi"]);
+    let alices = test.stack.of("outbound_get").into_iter().filter(|get| get.payload["username"] == "alice");
+    let first = before.iter().position(|get| get.payload["username"] == "alice").expect("her claim");
+    assert_eq!(alices.filter(|get| get.id == asked(first)).count(), 2, "asked again when she is here");
+}
+
 #[tokio::test]
 async fn a_lost_channel_claims_nothing() {
     let test = answering();

@@ -111,12 +111,13 @@ fn veil(span: &mut SpanData) {
     if let Status::Error { description } = &span.status {
         span.status = Status::error(secrets::hide(description));
     }
-    for event in &mut span.events.events {
+    let of_events = span.events.events.iter_mut().flat_map(|event| {
         event.name = secrets::hide(&event.name).into();
-        for pair in &mut event.attributes {
-            if let Value::String(text) = &mut pair.value {
-                *text = secrets::hide(text.as_str()).into();
-            }
+        event.attributes.iter_mut()
+    });
+    for pair in span.attributes.iter_mut().chain(of_events) {
+        if let Value::String(text) = &mut pair.value {
+            *text = secrets::hide(text.as_str()).into();
         }
     }
 }
@@ -154,5 +155,42 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.inner.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use opentelemetry::trace::{Event, SpanContext, SpanId, SpanKind};
+    use opentelemetry::{InstrumentationScope, KeyValue};
+
+    use super::*;
+
+    #[test]
+    fn no_password_of_an_address_leaves_with_a_span() {
+        const SAID: &str = "no server at nats://bot:hunter2hunter2@nats.example";
+        let now = SystemTime::now();
+        let pair = || vec![KeyValue::new("said", SAID)];
+        let mut span = SpanData {
+            span_context: SpanContext::empty_context(),
+            parent_span_id: SpanId::INVALID,
+            parent_span_is_remote: false,
+            span_kind: SpanKind::Client,
+            name: "send".into(),
+            start_time: now,
+            end_time: now,
+            attributes: pair(),
+            dropped_attributes_count: 0,
+            events: Default::default(),
+            links: Default::default(),
+            status: Status::error(SAID),
+            instrumentation_scope: InstrumentationScope::default(),
+        };
+        span.events.events.push(Event::new(SAID, now, pair(), 0));
+        veil(&mut span);
+        let shown = format!("{span:?}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+        assert_eq!(shown.matches("nats://***@nats.example").count(), 4, "{shown}");
     }
 }
