@@ -189,7 +189,7 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 }
                 let server = server::oldest(paths)?;
                 eprintln!("xtask: the oldest server at hand: {}", server::shown_version(&server));
-                command.env(server::VARIABLE, server);
+                command.env(server::VARIABLE, server).envs(irc::for_tests(paths));
                 steps.run(
                     "oldest server",
                     command,

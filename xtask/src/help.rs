@@ -87,7 +87,7 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only package    packs the packages as a registry has them, and builds a program from the packed files alone,
                     offline (part of `ci` as well)
   --only book       builds the book and follows its links, and reads docs/asyncapi.json with the parser of AsyncAPI, which npm
-                    brings (part of `ci` as well)
+                    brings: skipped where it cannot be had within three minutes (part of `ci` as well)
   --only upgrade    services and bots of the newest release, or of an older commit, beside those of now: built, about two
                     minutes, if it is not there (ROSEY_BEFORE=REVISION: of that one; part of `ci` as well)
   FILTER            only tests whose name contains it (then only the tests run)

@@ -52,6 +52,28 @@ pub(crate) fn step(mut command: Command, advice: &str) -> Result<(), Failure> {
     succeeded(status, &line, advice)
 }
 
+/// As [`step`], for a command that may wait for a network: it is killed when it takes longer than `limit`.
+pub(crate) fn step_within(mut command: Command, limit: Duration, advice: &str) -> Result<(), Failure> {
+    let line = shown(&command);
+    eprintln!("\n→ {line}");
+    let failed = |e: std::io::Error| Failure::new(format!("cannot run `{line}`: {e}; {advice}"));
+    let mut child = command.stdin(Stdio::null()).spawn().map_err(failed)?;
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().map_err(failed)? {
+            return succeeded(status, &line, advice);
+        }
+        if began.elapsed() > limit {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(Failure::new(format!(
+                "`{line}` took longer than {limit:?} and was killed; {advice}"
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Turns an exit status into a result that names the command.
 pub(crate) fn succeeded(status: ExitStatus, line: &str, advice: &str) -> Result<(), Failure> {
     if status.success() {
@@ -131,6 +153,16 @@ mod tests {
         };
         let steps = Steps { done: vec![step("a", None), step("b", Some(101)), step("c", Some(3))] };
         assert_eq!(steps.finish().expect_err("two failed").code(), 101);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_command_that_takes_too_long_is_killed_and_one_that_ends_is_not() {
+        let mut sleeps = Command::new("sleep");
+        sleeps.arg("600");
+        let failure = step_within(sleeps, Duration::from_millis(100), "ask again").expect_err("it sleeps");
+        assert!(failure.to_string().contains("`sleep 600` took longer than 100ms"), "{failure}");
+        step_within(Command::new("true"), Duration::from_secs(600), "ask again").expect("it ends");
     }
 
     #[test]
