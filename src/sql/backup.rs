@@ -165,7 +165,7 @@ pub async fn backup<O: Persist>(
 }
 
 /// Puts a backup in the place of the database. It is copied, brought to the schema of this program, and [verified](verify) first; the file that stood there is kept
-/// beside it, called `….before-TIME`. There is a whole database at the path at every moment.
+/// beside it, called `….before-TIME`. Mode, user and group stay those of that file. There is a whole database at the path at every moment.
 ///
 /// Refuses while a program has the database open, and keeps this framework's programs from opening it meanwhile.
 ///
@@ -184,8 +184,12 @@ pub async fn restore<O: Persist>(
     }
     // Said before a long copy is made.
     Alone::with(options).await?.close().await;
-    let mode = fs::metadata(target).ok().map_or(options.file_mode, |file| mode_of(&file));
+    let there = fs::metadata(target).ok();
+    let mode = there.as_ref().map_or(options.file_mode, mode_of);
     let (part, copied) = copy::<O>(&options.at(from), target, mode, true, progress).await?;
+    if let Some(there) = &there {
+        give(&part, there);
+    }
     let _lock = lock::lock(options).await?;
     let mut alone = Alone::with(options).await?;
     let newer = alone.compare(&copied.contents).await?;
@@ -209,6 +213,22 @@ fn mode_of(file: &fs::Metadata) -> u32 {
 fn mode_of(_: &fs::Metadata) -> u32 {
     files::PRIVATE
 }
+
+/// Gives a copy to the user and group of the file that it replaces, where this process may: one that root has restored is
+/// opened by the user of the service.
+#[cfg(unix)]
+fn give(part: &Part, there: &fs::Metadata) {
+    use std::os::unix::fs::MetadataExt;
+
+    let owners = |file: &fs::Metadata| (file.uid(), file.gid());
+    let (user, group) = owners(there);
+    if fs::metadata(&part.0).is_ok_and(|made| owners(&made) != (user, group)) {
+        let _ = std::os::unix::fs::chown(&part.0, Some(user), Some(group));
+    }
+}
+
+#[cfg(not(unix))]
+fn give(_: &Part, _: &fs::Metadata) {}
 
 /// A verified copy beside `to`; `bring`: to the schema of this program.
 async fn copy<O: Persist>(

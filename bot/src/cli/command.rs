@@ -119,7 +119,7 @@ Works on the database file, also while a service runs on it.";
 const TOP: &str = "\
 Examples:
   rosey top                                        of the process that listens on 127.0.0.1:7677
-  rosey top --connect unix:/run/rosey/rosey.sock
+  rosey top --connect unix:/run/rosey/serve.sock
   rosey top --once || mail -s 'rosey is not well' operator     exit 1 if it cannot do its work, 4 if it does not answer
 
 The same stands on the page, which a browser finds at the address of --listen. q ends.";

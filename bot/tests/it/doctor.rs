@@ -99,6 +99,35 @@ async fn each_permission_that_is_missing_is_named() {
 }
 
 #[tokio::test]
+async fn who_hears_no_answer_is_told_of_its_inbox_and_not_that_no_service_is_there() {
+    let file = DbFile::new();
+    let server = NatsServer::with_config(
+        r#"authorization { users: [ { user: me, password: secret99, permissions: {
+             publish: ["rosey.db.>"], subscribe: ["_INBOX.bot.>"] } } ] }"#,
+    )
+    .await;
+    let url = server.url().replace("nats://", "nats://me:secret99@");
+    let (report, code) = Report::of(&mut doctor(&file, &url)).await;
+    assert_eq!(code, Some(1));
+    let said = report.says("service", "failure");
+    assert!(said.contains("--nats-inbox-prefix"), "{said}");
+    let (report, _) = Report::of(doctor(&file, &url).env("ROSEY_NATS_INBOX_PREFIX", "_INBOX.bot")).await;
+    report.says("service", "warning");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_process_that_keeps_the_database_locked_is_named() {
+    let file = DbFile::new();
+    file.open().await.close().await;
+    let lock = file.hold().await;
+    let (report, _) = Report::of(&mut doctor(&file, NOWHERE)).await;
+    let said = report.says("database lock", "warning");
+    assert!(said.contains(&format!("process {} ", std::process::id())), "{said}");
+    drop(lock);
+}
+
+#[tokio::test]
 async fn limits_of_the_account_that_forbid_the_stream_are_told_before_a_service_starts() {
     let (dir, file) = (tempfile::tempdir().unwrap(), DbFile::new());
     let config = format!(

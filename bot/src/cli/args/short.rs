@@ -202,7 +202,7 @@ pub(in crate::cli) struct DemoArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TopArgs {
-    /// Where the process listens: what its --listen says, such as 127.0.0.1:7677 or unix:/run/rosey/rosey.sock
+    /// Where the process listens: what its --listen says, such as 127.0.0.1:7677 or unix:/run/rosey/serve.sock
     #[arg(long, env = "ROSEY_CONNECT", default_value = "127.0.0.1:7677", value_name = "ADDR", value_parser = parse_address)]
     pub(in crate::cli) connect: Address,
     /// Print it once as plain text and end; exit 1 if the process cannot do its work

@@ -5,6 +5,7 @@ use super::super::database_options::DatabaseOptions;
 use super::super::number::counted;
 use super::super::shown::time;
 use super::finding::Findings;
+use super::lock;
 use crate::op::Op;
 use eitherway::clock;
 use eitherway::sql::{Contents, OpenError, inspect};
@@ -25,7 +26,10 @@ pub(super) async fn look(args: &DoctorArgs, findings: &mut Findings) {
             findings.ok(NAME, format!("{} is not there: a service creates it", options.path().display()));
         }
         DatabaseOptions::Sqlite(options) => match inspect::<Op>(options).await {
-            Ok(contents) => of_file(&shown, &contents, findings),
+            Ok(contents) => {
+                of_file(&shown, &contents, findings);
+                lock::look(options.path(), findings).await;
+            }
             Err(error @ OpenError::Older { .. }) => findings.warn(NAME, error.to_string(), OLDER),
             Err(error) => findings.fail(NAME, error.to_string(), advice(&error)),
         },

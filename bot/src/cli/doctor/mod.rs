@@ -5,6 +5,7 @@ mod database;
 mod files;
 mod finding;
 mod jetstream;
+mod lock;
 mod nats;
 mod permissions;
 

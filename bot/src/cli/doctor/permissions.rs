@@ -53,16 +53,44 @@ pub(super) async fn look(connection: &Connection, findings: &mut Findings) {
         asks.iter().map(|(subject, _)| subject).filter(|subject| denied("publish", subject)).collect();
     told(findings, "service subjects", "listen to", listens.len(), &listens_denied, "subscribe", "a service");
     told(findings, "client subjects", "ask", asks.len(), &asks_denied, "publish", "a bot");
+    // The last part of an inbox is chance.
+    let inbox = connection.client.new_inbox();
+    let inbox = inbox.rsplit_once('.').map_or(inbox.as_str(), |(before, _)| before);
+    let deaf = refused
+        .iter()
+        .any(|said| said.contains("subscription") && said.contains(&format!("\"{}.", inbox.to_lowercase())));
     match answered {
-        Some(_) => findings.ok("service", "a database service answers"),
+        Some(answer) => service(&answer, findings),
+        None if deaf => findings.fail(
+            "service",
+            format!("this user may not listen to its inbox, {inbox}.*, so that it hears no answer"),
+            "name the prefix that it may listen to with --nats-inbox-prefix, or add this one to \
+             permissions.subscribe.allow of its user (docs/identities.md)",
+        ),
         None if asks_denied.is_empty() => findings.warn(
             "service",
             "no database service answers",
-            "start `rosey serve`, or go on with bots that have a database",
+            "start `rosey serve`, or go on with bots that have a database; if one runs, it hangs: its log says more, start \
+             it again",
         ),
         None => {}
     }
     let _ = time::timeout(std::time::Duration::from_secs(1), connection.client.flush()).await;
+}
+
+/// What a service that answers has to tell its operator.
+fn service(answer: &[u8], findings: &mut Findings) {
+    let answer: serde_json::Value = serde_json::from_slice(answer).unwrap_or_default();
+    let notices = answer["notices"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let notices: Vec<&str> = notices.iter().filter_map(|notice| notice.as_str()).collect();
+    if notices.is_empty() {
+        return findings.ok("service", "a database service answers");
+    }
+    findings.warn(
+        "service",
+        format!("a database service answers, and has to tell: {}", notices.join("; ")),
+        "each sentence says what to do; docs/outages.md says more",
+    );
 }
 
 fn told(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::super::number::{wait, were};
+use super::super::number::{are, wait};
 use super::snapshot::{Check, Database, Outbox, Paths, Service};
 use eitherway::health::{Reason, Serving};
 use eitherway::operation::Kind;
@@ -118,8 +118,8 @@ fn undone(service: &Service) -> Option<String> {
             notice.sentence.clone()
         } else if one.tried_again > 0 {
             format!(
-                "{} failed and tried again until its database takes them",
-                were(one.tried_again as u64, "message")
+                "{} tried again until the database takes what failed",
+                are(one.tried_again as u64, "message")
             )
         } else {
             return None;

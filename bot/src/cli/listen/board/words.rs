@@ -42,7 +42,9 @@ pub(in crate::cli::listen) fn advice(check: &str, required: bool) -> &'static st
             "Nothing is lost: the next path serves. See whether nats-server and `rosey serve` run; it goes back to \
              NATS by itself."
         }
-        ("service", _) => "Its log says more. What has failed is tried again until it is applied.",
+        ("service", _) => {
+            "Its log says more, and `rosey doctor`. What has failed is tried again until it is applied."
+        }
         ("database", _) => {
             "See which program holds a lock, and whether the disk is full: `rosey doctor`. Nothing is acknowledged \
              that is not kept."
