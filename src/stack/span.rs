@@ -239,6 +239,8 @@ impl<F> PinnedDrop for SpanFuture<F> {
 
 #[cfg(all(test, feature = "sqlite"))]
 mod tests {
+    use std::future::pending;
+
     use tower::{ServiceExt, service_fn};
 
     use crate::captured_logs::CapturedLogs;
@@ -247,7 +249,7 @@ mod tests {
     use crate::reply::Reply;
     use crate::request::Request;
     use crate::sample::{Answer, Line, Sample};
-    use crate::stack::{Path, StackBuilder};
+    use crate::stack::{Hedging, Path, StackBuilder};
     use crate::trace::Trace;
 
     fn fails() -> impl Path<Sample> {
@@ -270,6 +272,27 @@ mod tests {
         for tag in ["[NATS]", "[DB]", "[OUTBOX]", "[TOTAL]", "[REPLAY]"] {
             let line = lines.iter().find(|line| line.contains(tag));
             assert!(line.is_some_and(|line| line.ends_with(&format!("within {trace}"))), "{tag}: {lines:#?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_circuit_opens_within_the_trace_of_the_request_that_opens_it() {
+        let (log, _guard) = CapturedLogs::catch();
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let context = Trace::new(&format!("00-{trace}-b7ad6b7169203331-01"), None).expect("a context");
+        let head = || Head { trace: Some(context.clone().into()), ..Head::now() };
+        let silent =
+            service_fn(async |_: Request<Sample>| pending::<Result<Reply<Answer>, Error<Sample>>>().await);
+        let built = StackBuilder::new().hedging(Hedging::off()).over(Some(silent), fails(), Some(fails()));
+        let mut lines = Vec::new();
+        for _ in 0..100 {
+            let line = Line::<0> { text: "a line".to_owned() };
+            let _ = built.stack.clone().oneshot(Request::with_head(head(), line)).await;
+            lines.extend(log.take().into_iter().filter(|line| line.contains("circuit opened")));
+        }
+        assert!(!lines.is_empty(), "a circuit opens");
+        for line in lines {
+            assert!(line.ends_with(&format!("within {trace}")), "{line}");
         }
     }
 }
