@@ -164,8 +164,9 @@ pub async fn backup<O: Persist>(
     Ok(copied)
 }
 
-/// Puts a backup in the place of the database. It is copied, brought to the schema of this program, and [verified](verify) first; the file that stood there is kept
-/// beside it, called `….before-TIME`. Mode, user and group stay those of that file. There is a whole database at the path at every moment.
+/// Puts a backup in the place of the database. It is copied, brought to the schema of this program, and [verified](verify) first;
+/// the file that stood there is kept beside it, called `….before-TIME`. Its mode stays, and so do its user and its group where this
+/// process may set them; where it may not, the log says so. There is a whole database at the path at every moment.
 ///
 /// Refuses while a program has the database open, and keeps this framework's programs from opening it meanwhile.
 ///
@@ -184,11 +185,14 @@ pub async fn restore<O: Persist>(
     }
     // Said before a long copy is made.
     Alone::with(options).await?.close().await;
-    let there = fs::metadata(target).ok();
-    let mode = there.as_ref().map_or(options.file_mode, mode_of);
+    let mode = files::mode_of(target).unwrap_or(options.file_mode);
+    let owners = files::owners_of(target);
     let (part, copied) = copy::<O>(&options.at(from), target, mode, true, progress).await?;
-    if let Some(there) = &there {
-        give(&part, there);
+    if let Some((user, group)) = owners
+        && let Err(error) = files::give(&part.0, (user, group))
+    {
+        let file = target.display();
+        tracing::warn!("{file} belongs to the user who restores it: {error}; chown {user}:{group} {file}");
     }
     let _lock = lock::lock(options).await?;
     let mut alone = Alone::with(options).await?;
@@ -203,32 +207,6 @@ pub async fn restore<O: Persist>(
 fn same(one: &Path, other: &Path) -> bool {
     matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
-
-#[cfg(unix)]
-fn mode_of(file: &fs::Metadata) -> u32 {
-    std::os::unix::fs::PermissionsExt::mode(&file.permissions()) & 0o777
-}
-
-#[cfg(not(unix))]
-fn mode_of(_: &fs::Metadata) -> u32 {
-    files::PRIVATE
-}
-
-/// Gives a copy to the user and group of the file that it replaces, where this process may: one that root has restored is
-/// opened by the user of the service.
-#[cfg(unix)]
-fn give(part: &Part, there: &fs::Metadata) {
-    use std::os::unix::fs::MetadataExt;
-
-    let owners = |file: &fs::Metadata| (file.uid(), file.gid());
-    let (user, group) = owners(there);
-    if fs::metadata(&part.0).is_ok_and(|made| owners(&made) != (user, group)) {
-        let _ = std::os::unix::fs::chown(&part.0, Some(user), Some(group));
-    }
-}
-
-#[cfg(not(unix))]
-fn give(_: &Part, _: &fs::Metadata) {}
 
 /// A verified copy beside `to`; `bring`: to the schema of this program.
 async fn copy<O: Persist>(

@@ -71,15 +71,45 @@ pub(crate) fn lock(path: &Path, guarded: &Path, mode: u32) -> io::Result<File> {
     File::options().write(true).open(path)
 }
 
+/// The mode of a file; none where it cannot be told.
 #[cfg(unix)]
-fn mode_of(path: &Path) -> Option<u32> {
+pub(crate) fn mode_of(path: &Path) -> Option<u32> {
     use std::os::unix::fs::PermissionsExt;
     fs::metadata(path).ok().map(|file| file.permissions().mode() & 0o777)
 }
 
 #[cfg(not(unix))]
-fn mode_of(_: &Path) -> Option<u32> {
+pub(crate) fn mode_of(_: &Path) -> Option<u32> {
     None
+}
+
+/// The user and the group of a file.
+pub(crate) type Owners = (u32, u32);
+
+/// Whose a file is; none where it cannot be told.
+#[cfg(unix)]
+pub(crate) fn owners_of(path: &Path) -> Option<Owners> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|file| (file.uid(), file.gid()))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn owners_of(_: &Path) -> Option<Owners> {
+    None
+}
+
+/// Gives a file to this user and group: one that root has made is opened by another user.
+///
+/// # Errors
+/// This process may not, and the file is as it was.
+pub(crate) fn give(path: &Path, owners: Owners) -> io::Result<()> {
+    #[cfg(unix)]
+    if owners_of(path) != Some(owners) {
+        std::os::unix::fs::chown(path, Some(owners.0), Some(owners.1))?;
+    }
+    #[cfg(not(unix))]
+    let _ = (path, owners);
+    Ok(())
 }
 
 /// Says that a file which was there before may be read by more users than a new one might.

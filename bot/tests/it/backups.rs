@@ -1,6 +1,6 @@
 //! `rosey backup` and `rosey restore`: what a backup holds, and what a restore leaves.
 
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -209,6 +209,18 @@ async fn what_is_no_backup_of_this_database_is_not_put_in_its_place() {
     let Ran { code, err, .. } = restored(&file, &itself).await;
     assert!(code == Some(2) && err.contains("itself"), "{code:?}: {err}");
     assert_eq!(users(&file).await, 2);
+}
+
+/// Only root may give a file away; for any other user the file belongs to that user before and after.
+#[tokio::test]
+async fn a_restored_database_belongs_to_the_user_and_group_of_the_file_that_it_replaces() {
+    let file = with_users(1).await;
+    backed_up(&file, "copy.db").await;
+    let _ = chown(file.path(), Some(4_321), Some(4_322));
+    let owners = || std::fs::metadata(file.path()).map(|file| (file.uid(), file.gid())).unwrap();
+    let before = owners();
+    let Ran { code, err, .. } = restored(&file, "copy.db").await;
+    assert_eq!((code, owners()), (Some(0), before), "{err}");
 }
 
 #[tokio::test]

@@ -169,18 +169,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver ends the browser when it is asked to end.
-        let id = self.driver.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &id]).status();
-        for _ in 0..100 {
-            if self.driver.try_wait().is_ok_and(|ended| ended.is_some()) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
         let _ = self.driver.kill();
         let _ = self.driver.wait();
-        // A driver that was killed leaves its browser behind.
+        // However a driver ends, it may leave its browser behind.
         let profile = self.profile.path().display().to_string();
         let _ = Command::new("pkill").args(["-KILL", "-f", &profile]).status();
     }
