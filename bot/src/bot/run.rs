@@ -49,7 +49,7 @@ impl<S: Stack<Op>> Bot<S> {
         let mut chains = FuturesUnordered::new();
         let reader = Reader { bot: &bot, dispatcher: &dispatcher, concurrency };
         let mut held = Held::default();
-        let ended = reader.read(chat.listen(), shutdown, &mut held, &mut chains).await;
+        let (ended, lost) = reader.read(chat.listen(), shutdown, &mut held, &mut chains).await;
         reader.finish(held, &mut chains).await;
         info!("{}: finishing events in progress", ended.as_str());
 
@@ -79,7 +79,7 @@ impl<S: Stack<Op>> Bot<S> {
             warn!("the last status or the output could not be written in time");
         }
         bot.failures().report(RateLimitedLog::flush);
-        Summary::new(ended, bot.progress(), abandoned, bot.deliveries().pending_marks() as u64)
+        Summary::new((ended, lost), bot.progress(), abandoned, bot.deliveries().pending_marks() as u64)
     }
 }
 
@@ -98,21 +98,22 @@ struct Reader<'a, S> {
 }
 
 impl<'a, S: Stack<Op>> Reader<'a, S> {
-    /// Starts the chain of every event in the order of reading, at most `concurrency` of them at a time.
+    /// Starts the chain of every event in the order of reading, at most `concurrency` of them at a time. Returns why it has ended, and
+    /// how the input was lost, if it was.
     async fn read(
         &self,
         mut events: impl StreamExt<Item = Received> + Unpin,
         shutdown: impl Future<Output = ()>,
         held: &mut Held,
         chains: &mut FuturesUnordered<Chain<'a>>,
-    ) -> Ended {
+    ) -> (Ended, Option<String>) {
         let mut shutdown = pin!(shutdown.fuse());
         loop {
             // An input that is always ready must not starve the background tasks.
             tokio::task::coop::consume_budget().await;
             let received = tokio::select! {
                 biased;
-                () = &mut shutdown => return Ended::Shutdown,
+                () = &mut shutdown => return (Ended::Shutdown, None),
                 Some(()) = chains.next(), if !chains.is_empty() => continue,
                 () = self.bot.lease().changed.notified() => {
                     self.settle(held, chains).await;
@@ -120,7 +121,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                 }
                 received = events.next(), if chains.len() < self.concurrency => received,
             };
-            let Some(Received { position, item }) = received else { return Ended::EndOfInput };
+            let Some(Received { position, item }) = received else { return (Ended::EndOfInput, None) };
             self.bot.progress().read_to(position);
             match item {
                 Ok(event) => {
@@ -135,7 +136,7 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                 }
                 Err(lost @ (Unreadable::Lost(_) | Unreadable::Refused(_))) => {
                     warn!("{lost}");
-                    return Ended::InputLost;
+                    return (Ended::InputLost, Some(lost.to_string()));
                 }
             }
         }

@@ -5,6 +5,7 @@ mod crowd;
 mod faults;
 mod netsplit;
 mod observed;
+mod rooms;
 mod speaking;
 mod two_bots;
 

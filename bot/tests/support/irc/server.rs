@@ -71,6 +71,11 @@ impl IrcServer {
         format!("irc://{nick}@127.0.0.1:{}/#lounge", self.port.number)
     }
 
+    /// The same in another channel.
+    pub(crate) fn room(&self, nick: &str, channel: &str) -> String {
+        format!("irc://{nick}@127.0.0.1:{}/{channel}", self.port.number)
+    }
+
     /// The port of TLS.
     pub(crate) const fn tls(&self) -> u16 {
         self.tls.number
