@@ -3,9 +3,11 @@
 mod commands;
 mod crowd;
 mod faults;
+mod hangs;
 mod netsplit;
 mod observed;
 mod rooms;
+mod sasl;
 mod speaking;
 mod two_bots;
 

@@ -48,7 +48,8 @@ mod tests {
             value,
         };
         let all = vec![sample(&[], 1.0), sample(&[("a", "x\"y\\z\n"), ("b", "")], 0.25)];
-        let samples = Samples { all, ..Samples::default() };
+        let mut samples = Samples::default();
+        samples.all = all;
         let help = "# HELP rosey_ready 1 while /readyz answers 200, else 0.\n# TYPE rosey_ready gauge\n";
         let lines = "rosey_ready 1\nrosey_ready{a=\"x\\\"y\\\\z\\n\",b=\"\"} 0.25\n\n";
         assert_eq!(of(&samples), format!("{help}{lines}"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::super::{LIMIT, Port, holds_within};
+use super::services::{NAME, PASSWORD};
 
 /// A server on a port of its own; it is killed when this is dropped.
 pub(crate) struct IrcServer {
@@ -59,11 +60,38 @@ impl IrcServer {
 
     /// inspircd, whose network is named `TestNet`.
     pub(crate) async fn inspircd() -> Self {
-        let mut server = Self::prepare("INSPIRCD_BIN", "inspircd");
+        let server = Self::prepare("INSPIRCD_BIN", "inspircd");
         let config = server.inspircd_config();
-        server.write("conf", &config);
+        server.run_inspircd(&config).await
+    }
+
+    /// The same with TLS beside the usual port, with this certificate and key. [`Services`](super::Services) may link, and with them
+    /// there is a login; over TLS alone.
+    pub(crate) async fn inspircd_with_login(certificate: &str, key: &str) -> Self {
+        let server = Self::prepare("INSPIRCD_BIN", "inspircd");
+        let (cert, key) = (server.write("cert.pem", certificate), server.write("key.pem", key));
+        let modules = ["services_account", "sasl", "spanningtree", "ssl_gnutls"];
+        let modules: String = modules.iter().map(|name| format!("<module name=\"{name}\">\n")).collect();
+        let config = server.inspircd_config();
+        let (tls, links) = (server.tls.number, server.links.number);
+        let config = format!(
+            "{config}{modules}<sslprofile name=\"own\" provider=\"gnutls\" certfile=\"{}\" keyfile=\"{}\">\n\
+             <bind address=\"127.0.0.1\" port=\"{tls}\" type=\"clients\" sslprofile=\"own\">\n\
+             <bind address=\"127.0.0.1\" port=\"{links}\" type=\"servers\">\n\
+             <link name=\"{NAME}\" ipaddr=\"127.0.0.1\" port=\"1\" allowmask=\"127.0.0.0/8\" sendpass=\"{PASSWORD}\" \
+             recvpass=\"{PASSWORD}\">\n<uline server=\"{NAME}\" silent=\"yes\">\n\
+             <sasl target=\"{NAME}\" requiressl=\"yes\">\n",
+            cert.display(),
+            key.display(),
+        );
+        server.run_inspircd(&config).await
+    }
+
+    async fn run_inspircd(mut self, config: &str) -> Self {
+        let server = &mut self;
+        server.write("conf", config);
         server.run(&["--nofork", "--runasroot", "--nolog", "--config"], "conf").await;
-        server
+        self
     }
 
     /// Its address for a bot of this name.
@@ -79,6 +107,11 @@ impl IrcServer {
     /// The port of TLS.
     pub(crate) const fn tls(&self) -> u16 {
         self.tls.number
+    }
+
+    /// The port of other servers.
+    pub(super) const fn links(&self) -> u16 {
+        self.links.number
     }
 
     /// Its port.

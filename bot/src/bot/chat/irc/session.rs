@@ -1,13 +1,14 @@
 //! One connection, from its first line to its last.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::super::link::sender::{NOT_INSIDE, Order};
+use super::super::link::sender::{NOT_INSIDE, Order, State};
 use super::super::link::tcp::Stream;
 use super::super::link::{Ended, Ends};
 use super::super::{ANOTHER, Received, Unsent};
@@ -24,6 +25,9 @@ const REGISTERS: Duration = Duration::from_secs(60);
 /// How long the server may be silent before it is asked, and then until it counts as gone.
 const SILENT: Duration = Duration::from_secs(60);
 const ANSWERS: Duration = Duration::from_secs(30);
+/// The same where other bots may be in the channel, until it counts as unheard: one of them may hear it, and take over.
+const SILENT_SHARED: Duration = Duration::from_secs(3);
+const ANSWERS_SHARED: Duration = Duration::from_secs(3);
 /// How long we stay away after a kick, before the name is tried again that another one has, before a full channel is tried
 /// again, and how often the number of members is told.
 const AFTER_KICK: Duration = Duration::from_secs(5);
@@ -86,6 +90,8 @@ pub(super) async fn run(
         key: guest.key,
         server,
         voice: Voice::default(),
+        silent: if ends.state.is_shared() { SILENT_SHARED } else { SILENT },
+        state: Arc::clone(&ends.state),
         waiting: VecDeque::new(),
         heard: now,
         asked: None,
@@ -132,6 +138,9 @@ struct Session<'a> {
     /// When the server was last heard, and when it was asked whether it is there.
     heard: Instant,
     asked: Option<Instant>,
+    /// How long it may be silent before it is asked.
+    silent: Duration,
+    state: Arc<State>,
     joins_at: Option<Instant>,
     /// Until when the server has to say that we are in the channel.
     joined_by: Option<Instant>,
@@ -154,6 +163,7 @@ impl Session<'_> {
             Ended::Left => "the bot has left".to_owned(),
         };
         ends.state.inside.store(false, Ordering::Release);
+        ends.state.silent.store(false, Ordering::Release);
         self.voice.lose("the connection was lost before the server had confirmed it");
         self.waiting.extend(self.channel.lose(&reason));
         if ended != Ended::Left {
@@ -171,7 +181,7 @@ impl Session<'_> {
         let reads = self.waiting.len() < WAITING || !waits;
         if !reads {
             // The bot is slow: that the server is not heard is not the server's doing.
-            (self.heard, self.asked) = (Instant::now(), None);
+            self.is_heard(Instant::now());
         }
         let wakes_at = if reads { self.next_deadline() } else { Instant::now() + COUNTS };
         tokio::select! {
@@ -193,7 +203,7 @@ impl Session<'_> {
             order = ends.orders.recv(), if self.voice.is_free() => self.obey(order).await?,
             () = sleep_until(speaks_at.unwrap_or(wakes_at)), if speaks_at.is_some() => {
                 let now = Instant::now();
-                if !ends.state.may_speak() {
+                if self.voice.needs_turn() && !ends.state.may_speak() {
                     self.voice.stop(ANOTHER);
                 } else if let Some(lines) = self.voice.next(now) {
                     ends.state.bucket.lock().take(now);
@@ -241,7 +251,11 @@ impl Session<'_> {
 
     /// When something is due.
     fn next_deadline(&self) -> Instant {
-        let watch = self.asked.map_or(self.heard + SILENT, |asked| asked + ANSWERS);
+        let watch = match self.asked {
+            None => self.heard + self.silent,
+            Some(asked) if self.state.is_shared() && !self.is_unheard() => asked + ANSWERS_SHARED,
+            Some(asked) => asked + self.patience(),
+        };
         let regain = (!self.channel.is_me(self.wanted)).then_some(self.regains_at);
         let count = self.channel.has_news().then_some(self.counts_at);
         let others = [
@@ -255,9 +269,23 @@ impl Session<'_> {
         others.into_iter().flatten().fold(watch, Instant::min)
     }
 
+    /// How long after it was asked the server counts as gone.
+    fn patience(&self) -> Duration {
+        SILENT + ANSWERS - self.silent
+    }
+
+    fn is_unheard(&self) -> bool {
+        self.state.silent.load(Ordering::Acquire)
+    }
+
+    fn is_heard(&mut self, now: Instant) {
+        (self.heard, self.asked) = (now, None);
+        self.state.silent.store(false, Ordering::Release);
+    }
+
     /// Does what is due.
     async fn wake(&mut self, now: Instant) -> Result<(), Ended> {
-        if self.asked.is_some_and(|asked| asked + ANSWERS <= now) {
+        if self.asked.is_some_and(|asked| asked + self.patience() <= now) {
             return Err(Ended::Lost(format!("the server was silent for {:?}", SILENT + ANSWERS)));
         }
         if self.voice.deadline().is_some_and(|deadline| deadline <= now) {
@@ -266,7 +294,10 @@ impl Session<'_> {
         if self.joined_by.is_some_and(|until| until <= now) {
             return Err(Ended::Lost(format!("the server does not answer to JOIN {}", self.name)));
         }
-        if self.asked.is_none() && self.heard + SILENT <= now {
+        if self.state.is_shared() && self.asked.is_some_and(|asked| asked + ANSWERS_SHARED <= now) {
+            self.state.silent.store(true, Ordering::Release);
+        }
+        if self.asked.is_none() && self.heard + self.silent <= now {
             self.asked = Some(now);
             self.wire.write(&["PING :alive".to_owned()]).await?;
         }
@@ -297,7 +328,7 @@ impl Session<'_> {
 
     async fn hear(&mut self, line: &str) -> Result<(), Ended> {
         let now = Instant::now();
-        (self.heard, self.asked) = (now, None);
+        self.is_heard(now);
         let Some(message) = Message::parse(line) else { return Ok(()) };
         let was_inside = self.channel.inside();
         let is_ours = self.channel.is_here(message.param(0)) && self.channel.is_me(message.nick());
