@@ -224,3 +224,28 @@ fn what_two_rooms_cannot_share_is_refused_before_anything_is_opened() {
     both(&["--report", "r.j", "--timeline", "t.j"], "two of its files are a.j");
     both(&["--database-url", "postgres://127.0.0.1/x?schema=y"], "leave out ?schema=");
 }
+
+#[test]
+fn rooms_stand_in_the_file_as_a_list_and_in_the_variable_with_commas_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let [one, two] = ["a=irc://x@127.0.0.1/#one", "b=irc://x@127.0.0.1/#two"];
+    let both = format!("{one},{two}");
+    let shown = |command: &mut std::process::Command| {
+        let (code, text) = outcome(command.args(["config", "bot"]));
+        assert_eq!(code, Some(0), "{text}");
+        assert!(text.contains(&both), "{text}");
+    };
+    shown(rosey(dir.path()).env("ROSEY_CHAT", &both));
+    let file = dir.path().join("rosey.toml");
+    std::fs::write(&file, format!("chat = [{one:?}, {two:?}]\n")).unwrap();
+    shown(&mut rosey(dir.path()));
+    for (wrong, says) in [
+        (format!("chat = [{one:?}, 7]"), "chat: expected a list of strings"),
+        (format!("chat = [{one:?}, \"b=irc://h\"]"), "chat: b: "),
+        ("name = [\"x\"]".to_owned(), "found a value of type array"),
+    ] {
+        std::fs::write(&file, wrong).unwrap();
+        let (code, text) = outcome(rosey(dir.path()).args(["config", "bot"]));
+        assert!(code == Some(2) && text.contains(says), "{text}");
+    }
+}
