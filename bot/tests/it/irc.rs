@@ -5,6 +5,7 @@ mod crowd;
 mod faults;
 mod netsplit;
 mod observed;
+mod offered;
 mod speaking;
 mod two_bots;
 

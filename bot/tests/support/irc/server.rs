@@ -59,8 +59,36 @@ impl IrcServer {
 
     /// inspircd, whose network is named `TestNet`.
     pub(crate) async fn inspircd() -> Self {
+        Self::inspircd_with(|_| String::new()).await
+    }
+
+    /// The same, which repeats the lines of a channel of mode `H` to those who enter it.
+    pub(crate) async fn repeating() -> Self {
+        let module = |name| format!("<module name=\"{name}\">\n");
+        let more = "<chanhistory maxduration=\"1w\" maxlines=\"50\" prefixmsg=\"no\" bots=\"yes\" enableumode=\"no\">\n";
+        Self::inspircd_with(|_| module("ircv3_batch") + &module("chanhistory") + more).await
+    }
+
+    /// The same, which wants everybody to come over TLS (STS), with this certificate and key.
+    pub(crate) async fn wanting_tls(certificate: &str, key: &str) -> Self {
+        Self::inspircd_with(|server| {
+            let (cert, key, port) =
+                (server.write("cert.pem", certificate), server.write("key.pem", key), server.tls.number);
+            format!(
+                "<module name=\"ssl_gnutls\">\n<module name=\"ircv3_sts\">\n\
+                 <sslprofile name=\"tls\" provider=\"gnutls\" certfile=\"{}\" keyfile=\"{}\">\n\
+                 <bind address=\"127.0.0.1\" port=\"{port}\" type=\"clients\" sslprofile=\"tls\">\n\
+                 <sts host=\"*\" duration=\"1h\" port=\"{port}\">\n",
+                cert.display(),
+                key.display()
+            )
+        })
+        .await
+    }
+
+    async fn inspircd_with(more: impl FnOnce(&Self) -> String) -> Self {
         let mut server = Self::prepare("INSPIRCD_BIN", "inspircd");
-        let config = server.inspircd_config();
+        let config = server.inspircd_config() + &more(&server);
         server.write("conf", &config);
         server.run(&["--nofork", "--runasroot", "--nolog", "--config"], "conf").await;
         server

@@ -12,6 +12,7 @@ use super::super::link::tcp::Stream;
 use super::super::link::{Ended, Ends};
 use super::super::{ANOTHER, Received, Unsent};
 use super::channel::Channel;
+use super::history::History;
 use super::message::{Message, text};
 use super::registration::{Login, Outcome, Registration};
 use super::server::Server;
@@ -44,6 +45,8 @@ pub(super) struct Guest<'a> {
     pub(super) channel: &'a str,
     pub(super) key: Option<String>,
     pub(super) login: Option<Login>,
+    /// Whether nobody on the way can listen.
+    pub(super) encrypted: bool,
 }
 
 /// What is remembered from one connection to the next.
@@ -53,6 +56,10 @@ pub(super) struct Memory {
     curious: Option<Instant>,
     /// Whether a server has let us in, with the login.
     registered: bool,
+    /// The port to which the server wants encrypted connections, until the process ends.
+    pub(super) encrypts: Option<u16>,
+    /// When the newest line was said, by the server's clock.
+    newest_line: Option<i64>,
     /// Since when we are in the channel.
     pub(super) entered: Option<Instant>,
 }
@@ -65,21 +72,31 @@ pub(super) async fn run(
     memory: &mut Memory,
 ) -> Ended {
     let mut wire = Wire::new(stream);
-    let mut registration = Registration::new(guest.host, guest.nick, guest.login);
+    let mut registration = Registration::new(guest.host, guest.nick, guest.login, guest.encrypted);
     let registered = timeout(REGISTERS, register(&mut wire, &mut registration, memory.registered));
     let lost = || Ended::Lost(format!("the server did not let us in within {REGISTERS:?}"));
     let registered = tokio::select! {
-        registered = registered => registered.unwrap_or_else(|_| Err(lost())),
-        () = ends.refuse_all() => Err(Ended::Left),
+        registered = registered => registered.unwrap_or_else(|_| Err(lost().into())),
+        () = ends.refuse_all() => Err(Ended::Left.into()),
     };
-    if let Err(ended) = registered {
-        return ended;
+    match registered {
+        Ok(()) => {}
+        Err(Unregistered::Encrypt(port)) => {
+            memory.encrypts = Some(port);
+            return Ended::Lost(format!("the server wants an encrypted connection, to port {port} (STS)"));
+        }
+        Err(Unregistered::Ended(ended)) => return ended,
     }
     memory.registered = true;
     let server = registration.server();
     let now = Instant::now();
     let session = Session {
-        channel: Channel::new(guest.channel, registration.nick(), server.clone()),
+        channel: Channel::new(
+            guest.channel,
+            registration.nick(),
+            server.clone(),
+            History::after(memory.newest_line),
+        ),
         wire,
         wanted: guest.nick,
         name: guest.channel,
@@ -99,7 +116,23 @@ pub(super) async fn run(
     session.stay(ends).await
 }
 
-async fn register(wire: &mut Wire, registration: &mut Registration, before: bool) -> Result<(), Ended> {
+/// Why a registration has come to nothing.
+enum Unregistered {
+    Ended(Ended),
+    Encrypt(u16),
+}
+
+impl From<Ended> for Unregistered {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+async fn register(
+    wire: &mut Wire,
+    registration: &mut Registration,
+    before: bool,
+) -> Result<(), Unregistered> {
     let mut lines = registration.begin();
     loop {
         wire.write(&lines).await?;
@@ -110,11 +143,14 @@ async fn register(wire: &mut Wire, registration: &mut Registration, before: bool
         (lines, outcome) = registration.hear(&message);
         match outcome {
             None => {}
-            Some(Outcome::Done) => return wire.write(&lines).await,
+            Some(Outcome::Done) => return Ok(wire.write(&lines).await?),
+            Some(Outcome::Encrypt(port)) => return Err(Unregistered::Encrypt(port)),
             // The server that had a login has it again when its services are back.
-            Some(Outcome::NoLogin(reason)) if before => return Err(Ended::Lost(reason)),
-            Some(Outcome::Refused(reason) | Outcome::NoLogin(reason)) => return Err(Ended::Refused(reason)),
-            Some(Outcome::Lost(reason)) => return Err(Ended::Lost(reason)),
+            Some(Outcome::NoLogin(reason)) if before => return Err(Ended::Lost(reason).into()),
+            Some(Outcome::Refused(reason) | Outcome::NoLogin(reason)) => {
+                return Err(Ended::Refused(reason).into());
+            }
+            Some(Outcome::Lost(reason)) => return Err(Ended::Lost(reason).into()),
         }
     }
 }
@@ -154,6 +190,7 @@ impl Session<'_> {
             Ended::Left => "the bot has left".to_owned(),
         };
         ends.state.inside.store(false, Ordering::Release);
+        self.memory.newest_line = self.channel.newest_line();
         self.voice.lose("the connection was lost before the server had confirmed it");
         self.waiting.extend(self.channel.lose(&reason));
         if ended != Ended::Left {
@@ -316,6 +353,9 @@ impl Session<'_> {
         let freed = matches!(message.command, "QUIT" | "NICK")
             && self.server.folding.same(message.nick(), self.wanted);
         self.waiting.extend(self.channel.hear(&message, now));
+        if let Some(question) = self.channel.question() {
+            self.wire.write(&[question]).await?;
+        }
         match (was_inside, self.channel.inside()) {
             (false, true) => {
                 // Some servers and bouncers put us there unasked, and answer no JOIN then.
