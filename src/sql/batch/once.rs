@@ -120,7 +120,8 @@ mod tests {
     use super::*;
 
     async fn connection() -> SqliteConnection {
-        let mut connection = sqlx::Connection::connect("sqlite::memory:").await.expect("in memory");
+        let connection = <SqliteConnection as sqlx::Connection>::connect("sqlite::memory:").await;
+        let mut connection = connection.expect("in memory");
         let tables = "CREATE TABLE ledger (id TEXT PRIMARY KEY, operation, hash, occurred_at, applied_at, batch, answer);
             CREATE TABLE line (op_id TEXT, text TEXT)";
         sqlx::raw_sql(tables).execute(&mut connection).await.expect("tables");
