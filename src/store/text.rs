@@ -78,9 +78,12 @@ impl<'a> Inserting<'a> {
         Statement::read(sql).ok()?;
         let (mut at, mut words, mut select) = (0, 0, None);
         while let Ok(Some((token, end))) = next(sql, at) {
+            let is = |other: &str| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(other));
+            if words == 0 && !is("INSERT") {
+                return None;
+            }
             if let Token::Word(word) = token {
-                let is = |other: &str| word.eq_ignore_ascii_case(other);
-                if without.iter().any(|other| is(other)) || (words == 0 && !is("INSERT")) {
+                if without.iter().any(|other| is(other)) {
                     return None;
                 }
                 if select.is_none() && is("SELECT") {

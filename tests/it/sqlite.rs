@@ -61,7 +61,7 @@ async fn a_batch_that_is_shown_leaves_no_lock_behind_when_it_has_run() {
 }
 
 #[tokio::test]
-async fn each_event_that_comes_alone_is_one_statement() {
+async fn what_has_nothing_to_answer_is_one_statement_when_it_comes_alone() {
     let file = DbFile::new();
     file.open().await.close().await;
     let mut connection = file.connect().await;
@@ -80,6 +80,8 @@ async fn each_event_that_comes_alone_is_one_statement() {
         "high_water",
         "status_update",
         "pm_command",
+        "outbound_mark_sent",
+        "outbound_mark_failed",
     ];
     assert_eq!(events, all);
 }

@@ -1,4 +1,4 @@
-//! The transaction of a single event as one statement: an insert into a view, in the place of which a trigger inserts the row of
+//! The transaction of a single event, or call without an answer, as one statement: an insert into a view, in the place of which a trigger inserts the row of
 //! the ledger and runs the statements of the operation. SQLite's thread reports the end of each statement of a string, which for a
 //! transaction so small takes longer than what the statement does; and there are no rows to be found in JSON again.
 
@@ -123,7 +123,7 @@ mod tests {
         let connection = <SqliteConnection as sqlx::Connection>::connect("sqlite::memory:").await;
         let mut connection = connection.expect("in memory");
         let tables = "CREATE TABLE ledger (id TEXT PRIMARY KEY, operation, hash, occurred_at, applied_at, batch, answer);
-            CREATE TABLE line (op_id TEXT, text TEXT)";
+            CREATE TABLE line (op_id TEXT PRIMARY KEY, text TEXT)";
         sqlx::raw_sql(tables).execute(&mut connection).await.expect("tables");
         connection
     }
