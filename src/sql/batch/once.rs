@@ -1,6 +1,7 @@
-//! The transaction of a single event, or call without an answer, as one statement: an insert into a view, in the place of which a trigger inserts the row of
-//! the ledger and runs the statements of the operation. SQLite's thread reports the end of each statement of a string, which for a
-//! transaction so small takes longer than what the statement does; and there are no rows to be found in JSON again.
+//! The transaction of a single event, or call without an answer, as one statement: an insert into a view, in the place of which a
+//! trigger inserts the row of the ledger and runs the statements of the operation. SQLite's thread reports the end of each statement
+//! of a string, which for a transaction so small takes longer than what the statement does; and there are no rows to be found in
+//! JSON again.
 
 use std::sync::Arc;
 
