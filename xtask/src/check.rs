@@ -10,7 +10,7 @@ use crate::{before, book, browser, deploy, irc, package, postgres, server};
 
 /// The features of each package that must build alone.
 const FEATURES: [(&str, &[&str]); 3] = [
-    ("eitherway", &["nats", "sqlite", "postgres", "axum", "schemars"]),
+    ("eitherway", &["nats", "sqlite", "postgres", "axum", "opentelemetry", "schemars"]),
     (
         "eitherway-layers",
         &[

@@ -6,6 +6,7 @@ mod faults;
 mod hangs;
 mod netsplit;
 mod observed;
+mod offered;
 mod rooms;
 mod sasl;
 mod speaking;

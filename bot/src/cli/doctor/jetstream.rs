@@ -30,7 +30,13 @@ struct Limits {
     max_bytes_required: bool,
 }
 
-pub(super) async fn look(args: &DoctorArgs, connection: &Connection, offered: bool, findings: &mut Findings) {
+pub(super) async fn look(
+    args: &DoctorArgs,
+    connection: &Connection,
+    offered: bool,
+    is_bot: bool,
+    findings: &mut Findings,
+) {
     const NAME: &str = "jetstream";
     if !offered {
         return findings.warn(
@@ -40,6 +46,9 @@ pub(super) async fn look(args: &DoctorArgs, connection: &Connection, offered: bo
         );
     }
     let Some(answer) = connection.ask("$JS.API.INFO".to_owned(), String::new()).await else {
+        if is_bot {
+            return findings.ok(NAME, "its limits are not told to this user, and only a service needs them");
+        }
         return findings.warn(
             NAME,
             "it is not told what this account may have",
