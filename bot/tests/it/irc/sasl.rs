@@ -43,6 +43,8 @@ impl Site {
 
 /// How a bot ends that is not let in: with a sentence, and not again.
 async fn refused(mut bot: Bot, sentence: &str) {
+    let ended = || async { bot.running.log().contains("input lost: ") };
+    assert!(holds_within(crate::support::LIMIT, ended).await, "{}", bot.running.log());
     assert_eq!(bot.running.ended_by_itself().await.code(), Some(1), "{}", bot.running.log());
     let log = bot.running.log();
     assert!(log.contains(sentence) && !log.contains("trying again"), "{log}");
