@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::super::{LIMIT, Port, holds_within};
+use super::services::{NAME, PASSWORD};
 
 /// A server on a port of its own; it is killed when this is dropped.
 pub(crate) struct IrcServer {
@@ -86,6 +87,29 @@ impl IrcServer {
         .await
     }
 
+    /// The same with TLS beside the usual port, with this certificate and key. [`Services`](super::Services) may link, and with them
+    /// there is a login; over TLS alone.
+    pub(crate) async fn inspircd_with_login(certificate: &str, key: &str) -> Self {
+        Self::inspircd_with(|server| {
+            let (cert, key) = (server.write("cert.pem", certificate), server.write("key.pem", key));
+            let modules = ["services_account", "sasl", "spanningtree", "ssl_gnutls"];
+            let modules: String =
+                modules.iter().map(|name| format!("<module name=\"{name}\">\n")).collect();
+            let (tls, links) = (server.tls.number, server.links.number);
+            format!(
+                "{modules}<sslprofile name=\"own\" provider=\"gnutls\" certfile=\"{}\" keyfile=\"{}\">\n\
+                 <bind address=\"127.0.0.1\" port=\"{tls}\" type=\"clients\" sslprofile=\"own\">\n\
+                 <bind address=\"127.0.0.1\" port=\"{links}\" type=\"servers\">\n\
+                 <link name=\"{NAME}\" ipaddr=\"127.0.0.1\" port=\"1\" allowmask=\"127.0.0.0/8\" sendpass=\"{PASSWORD}\" \
+                 recvpass=\"{PASSWORD}\">\n<uline server=\"{NAME}\" silent=\"yes\">\n\
+                 <sasl target=\"{NAME}\" requiressl=\"yes\">\n",
+                cert.display(),
+                key.display(),
+            )
+        })
+        .await
+    }
+
     async fn inspircd_with(more: impl FnOnce(&Self) -> String) -> Self {
         let mut server = Self::prepare("INSPIRCD_BIN", "inspircd");
         let config = server.inspircd_config() + &more(&server);
@@ -99,9 +123,19 @@ impl IrcServer {
         format!("irc://{nick}@127.0.0.1:{}/#lounge", self.port.number)
     }
 
+    /// The same in another channel.
+    pub(crate) fn room(&self, nick: &str, channel: &str) -> String {
+        format!("irc://{nick}@127.0.0.1:{}/{channel}", self.port.number)
+    }
+
     /// The port of TLS.
     pub(crate) const fn tls(&self) -> u16 {
         self.tls.number
+    }
+
+    /// The port of other servers.
+    pub(super) const fn links(&self) -> u16 {
+        self.links.number
     }
 
     /// Its port.

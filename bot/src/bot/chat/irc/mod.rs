@@ -13,6 +13,7 @@
 //! `docs/chat.md` says what is exact, what is partial, and what IRC cannot tell.
 
 mod address;
+mod alive;
 mod channel;
 mod folding;
 #[cfg(test)]
