@@ -2,8 +2,8 @@
 
 mod tiles;
 
-use super::super::human;
-use super::board::{Board, Circuit, Letters, Level, Problem, Route, Step, StepState, words};
+use super::super::{human, path_stats::Last};
+use super::board::{Board, Circuit, Ended, Letters, Level, Problem, Route, Step, StepState, words};
 use super::flow::Flow;
 use super::lately::Lately;
 use super::snapshot::{Check, Paths, Snapshot};
@@ -49,6 +49,7 @@ impl Made<'_> {
             refused,
             expired,
             lately: self.lately.changes(),
+            last: now.paths.iter().flat_map(|paths| &paths.last).map(ended).collect(),
         }
     }
 
@@ -204,6 +205,21 @@ fn circuits(paths: &Paths) -> Vec<Circuit> {
         state.map(|state| Circuit { name: name.to_owned(), state: state.as_str().to_owned() })
     });
     known.collect()
+}
+
+fn ended(last: &Last) -> Ended {
+    let (path, said) = match last.ended {
+        Ok(via) => (Some(via.as_str().to_owned()), words::path(via.as_str()).to_owned()),
+        Err(class) => (None, format!("failed: {class}")),
+    };
+    Ended {
+        at: last.at,
+        operation: last.operation.to_owned(),
+        id: last.id.to_string(),
+        path,
+        said,
+        took: human::takes(last.took.as_secs_f64()),
+    }
 }
 
 fn letters(now: &Snapshot) -> Vec<Letters> {
