@@ -69,7 +69,8 @@ impl Session {
         match self.dice.u32(0..100) {
             n if n < comes => {
                 // Mostly somebody new.
-                let place = self.dice.usize(0..self.gone.len().min(if self.dice.bool() { 500 } else { 20 }));
+                let among = if self.dice.bool() { 500 } else { 20 };
+                let place = self.dice.usize(0..self.gone.len().min(among));
                 let user = self.gone.remove(place);
                 self.tell(
                     json!({"event": "user_join", "user": user, "user_data": {"username": user, "rank": 0}}),

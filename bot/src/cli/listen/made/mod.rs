@@ -2,8 +2,8 @@
 
 mod tiles;
 
-use super::super::human;
-use super::board::{Aside, Board, Circuit, Letters, Level, Problem, Route, Step, StepState, words};
+use super::super::{human, path_stats::Last};
+use super::board::{Aside, Board, Circuit, Ended, Letters, Level, Problem, Route, Step, StepState, words};
 use super::flow::Flow;
 use super::lately::Lately;
 use super::snapshot::{Check, Room, Snapshot};
@@ -51,6 +51,13 @@ impl Made<'_> {
             expired,
             aside,
             lately: self.lately.changes(),
+            last: now
+                .rooms
+                .iter()
+                .filter_map(|room| room.paths.as_ref())
+                .flat_map(|paths| &paths.last)
+                .map(ended)
+                .collect(),
         }
     }
 
@@ -235,6 +242,21 @@ fn circuits(room: &Room) -> Vec<Circuit> {
         })
     });
     known.collect()
+}
+
+fn ended(last: &Last) -> Ended {
+    let (path, said) = match last.ended {
+        Ok(via) => (Some(via.as_str().to_owned()), words::path(via.as_str()).to_owned()),
+        Err(class) => (None, format!("failed: {class}")),
+    };
+    Ended {
+        at: last.at,
+        operation: last.operation.to_owned(),
+        id: last.id.to_string(),
+        path,
+        said,
+        took: human::takes(last.took.as_secs_f64()),
+    }
 }
 
 fn letters(now: &Snapshot) -> Vec<Letters> {
