@@ -27,6 +27,8 @@ pub struct Commands {
     /// Those who have spoken since the bot came, or since a message was left for them: nothing waits for them that they were
     /// not told.
     heard: Mutex<HashSet<String>>,
+    /// Who was told which bot answers here: user and bot.
+    told: Mutex<HashSet<(String, String)>>,
 }
 
 impl Default for Commands {
@@ -38,6 +40,7 @@ impl Default for Commands {
             language: Language::default(),
             pace: Mutex::default(),
             heard: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 }
@@ -68,6 +71,15 @@ impl Commands {
             heard.clear();
         }
         heard.insert(user.to_owned())
+    }
+
+    /// Whether this user was not told yet that this bot answers here.
+    pub(super) fn first_told(&self, user: &str, leader: &str) -> bool {
+        let mut told = self.told.lock();
+        if told.len() >= MOST_HEARD {
+            told.clear();
+        }
+        told.insert((user.to_owned(), leader.to_owned()))
     }
 
     /// Something waits for this user.

@@ -1,7 +1,9 @@
 //! The board as lines of text: for a terminal of 80 columns, or for a script.
 
 use super::super::human;
-use super::super::listen::board::{Board, Ended, Level, Line as Drawing, Route, StepState, Tile, words};
+use super::super::listen::board::{
+    Board, Circuit, Ended, Level, Line as Drawing, Route, StepState, Tile, words,
+};
 
 /// How a piece of a line is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,8 +206,10 @@ fn route(route: &Route, board: &Board) -> Line {
         }
         line = line.and(tone, format!("{mark} {}", step.name));
     }
-    let name = if route.what == "Events" { "events" } else { "requests" };
-    match board.circuits.iter().find(|circuit| circuit.name == name) {
+    let of = |circuit: &&Circuit| {
+        route.circuit.as_ref().is_some_and(|(room, name)| (room, name) == (&circuit.room, &circuit.name))
+    };
+    match board.circuits.iter().find(of) {
         Some(circuit) => line.and(Tone::Soft, format!("   circuit {}", words::circuit(&circuit.state))),
         None => line,
     }
@@ -222,8 +226,9 @@ fn aside(board: &Board) -> Vec<Line> {
         lines.push(Line::of(Tone::Of(Level::Warn), text));
     }
     for group in &board.letters {
-        let what =
-            format!("Dead letters: {} of {} · {}", human::grouped(group.count), group.operation, group.code);
+        let of = if group.room.is_empty() { String::new() } else { format!("{}: ", group.room) };
+        let count = human::grouped(group.count);
+        let what = format!("{of}Dead letters: {count} of {} · {}", group.operation, group.code);
         lines.push(Line::of(Tone::Of(Level::Warn), what).and(Tone::Soft, format!("  {}", group.reason)));
     }
     if lines.len() > 3 {
