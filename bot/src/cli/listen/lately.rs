@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use super::super::human;
 use super::board::{Change, Level, words};
 use super::snapshot::Check;
-use eitherway::Health;
+use eitherway::operation::Kind;
+use eitherway::{Health, Via};
 
 /// How many changes are kept.
 const KEPT: usize = 12;
@@ -51,8 +52,12 @@ impl Lately {
                 let before = self.circuits.insert((of.clone(), name), state);
                 if before.is_some_and(|before| before != state) {
                     let level = if state.ends_with("closed") { Level::Fine } else { Level::Warn };
+                    // Why NATS does not serve: silence of the server, its end, too many failures.
+                    let kind = if name == "events" { Kind::Event } else { Kind::Call };
+                    let why = health.of(kind).reasons.iter().find(|reason| reason.via == Via::NATS);
+                    let why = why.map(|reason| format!(": {}", reason.why)).unwrap_or_default();
                     let state = words::circuit(state);
-                    self.add(now, level, format!("{of}the circuit of {name} to NATS is {state}"));
+                    self.add(now, level, format!("{of}the circuit of {name} to NATS is {state}{why}"));
                 }
             }
         }

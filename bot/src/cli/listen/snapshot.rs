@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde::{Serialize, Serializer};
 
+use super::super::path_stats::Last;
 use super::board::Board;
 use eitherway::outbox::Counts;
 use eitherway::service::{Notice, OperationCounts, ServiceStatus};
@@ -123,6 +124,9 @@ pub(super) struct Paths {
     pub(super) health: Health,
     pub(super) nats: Option<Nats>,
     pub(super) outbox: Option<Outbox>,
+    /// The last operations that change something, or have failed; the newest first. The board tells of them.
+    #[serde(skip)]
+    pub(super) last: Vec<Last>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::super::database_options::DatabaseOptions;
+use super::super::path_stats::PathStats;
 use super::snapshot::{Bot, Database, Ended, Nats, Outbox, Paths, Seldom, Service};
 use crate::bot::{Kind, Progress, Role};
 use crate::op::Op;
@@ -27,6 +28,7 @@ pub(in crate::cli) struct Client {
     pub(in crate::cli) direct: GuardedStore<Op>,
     pub(in crate::cli) outbox: Option<OutboxService<Op>>,
     pub(in crate::cli) circuits: Option<Circuits>,
+    pub(in crate::cli) stats: PathStats,
 }
 
 /// The parts of this process that are there.
@@ -167,7 +169,7 @@ impl Parts {
     }
 
     pub(super) fn paths(&self, oldest: Option<i64>) -> Option<Paths> {
-        let Client { health, nats, outbox, .. } = self.client.clone()?;
+        let Client { health, nats, outbox, stats, .. } = self.client.clone()?;
         let of_nats = |nats: NatsService<Op>| {
             let inbox = nats.inbox();
             Nats {
@@ -184,7 +186,7 @@ impl Parts {
             Outbox { file: outbox.path().display().to_string(), counts, oldest }
         });
         let health = health.borrow().clone();
-        Some(Paths { health, nats: nats.map(of_nats), outbox })
+        Some(Paths { health, nats: nats.map(of_nats), outbox, last: stats.last() })
     }
 
     pub(super) fn bot(&self) -> Option<Bot> {

@@ -142,7 +142,7 @@ pub(super) const TABLE: &[Metric] = &[
         "rosey_outbox_oldest_age_seconds",
         &[],
         Bot,
-        "Since when the oldest event waits in the outbox; 0 while none waits.",
+        "For how long the oldest event has waited in the outbox; 0 while none waits.",
     ),
     // The bot.
     counter("rosey_bot_events_total", &["kind"], Bot, "Events of the chat that were handled."),
@@ -242,7 +242,7 @@ pub(super) const TABLE: &[Metric] = &[
         "rosey_stream_oldest_age_seconds",
         &[],
         Serve,
-        "Since when the oldest event waits in the stream; 0 while none waits.",
+        "For how long the oldest event has waited in the stream; 0 while none waits.",
     ),
     // The database.
     recorded(counter(

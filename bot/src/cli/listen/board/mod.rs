@@ -43,6 +43,9 @@ pub(in crate::cli) struct Board {
     #[serde(default)]
     pub(in crate::cli) aside: Vec<Aside>,
     pub(in crate::cli) lately: Vec<Change>,
+    /// The last operations of a bot that change something, or have failed; the newest first.
+    #[serde(default)]
+    pub(in crate::cli) last: Vec<Ended>,
 }
 
 /// Something that is wrong.
@@ -146,4 +149,17 @@ pub(in crate::cli) struct Change {
     pub(in crate::cli) at: i64,
     pub(in crate::cli) level: Level,
     pub(in crate::cli) said: String,
+}
+
+/// An operation that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::cli) struct Ended {
+    pub(in crate::cli) at: i64,
+    pub(in crate::cli) operation: String,
+    pub(in crate::cli) id: String,
+    /// The path that served; none, if it failed.
+    pub(in crate::cli) path: Option<String>,
+    /// The path, or the class of the error, in words; and how long it took.
+    pub(in crate::cli) said: String,
+    pub(in crate::cli) took: String,
 }

@@ -14,6 +14,7 @@ const LONG: i64 = 60_000;
 /// Those that this process has.
 pub(super) fn of(now: &Snapshot, flow: &Flow) -> Vec<Tile> {
     let mut tiles = vec![operations(now, flow)];
+    tiles.push(if is_client(now) { latency(flow) } else { of_service(flow) });
     tiles.extend(stream(now, flow));
     let commit = commits(&now.rooms, flow);
     if let [one] = now.rooms.as_slice() {
@@ -83,6 +84,34 @@ fn operations(now: &Snapshot, flow: &Flow) -> Tile {
     Tile { lines, ..tile("Operations", format!("{} / s", human::number(rate)), note) }
 }
 
+/// How long the bot's operations took, whatever path they went; drawn in the colour of the path that served most at the time.
+fn latency(flow: &Flow) -> Tile {
+    let paths = ["NATS", "database", "outbox"].into_iter().enumerate();
+    let lines = paths.map(|(place, name)| line(name, flow, |column| column.slow(place))).collect();
+    let taken = |of: Stretch| Some((of.quantile(0.5)?, of.quantile(0.99)?));
+    let (value, note) = match (taken(flow.now()), taken(flow.whole())) {
+        (Some((half, nearly_all)), _) => {
+            (human::takes(nearly_all), format!("99 %; half within {}", human::takes(half)))
+        }
+        (None, Some((_, nearly_all))) => {
+            ("–".to_owned(), format!("none just now; 99 % within {} before", human::takes(nearly_all)))
+        }
+        (None, None) => ("–".to_owned(), "none in ten minutes".to_owned()),
+    };
+    Tile { lines, ..tile("Latency", value, note) }
+}
+
+/// How long the service took, from the arrival of an operation to its end.
+fn of_service(flow: &Flow) -> Tile {
+    let (value, note) = match (flow.now().served(), flow.whole().served()) {
+        (Some(took), _) => (human::takes(took), "on average"),
+        (None, Some(_)) => ("–".to_owned(), "none just now"),
+        (None, None) => ("–".to_owned(), "none in ten minutes"),
+    };
+    let millis = |column: &Stretch| column.served().unwrap_or_default() * 1000.0;
+    Tile { lines: vec![line("service", flow, millis)], ..tile("Latency", value, note.to_owned()) }
+}
+
 fn waits(oldest: Option<i64>, now: i64) -> (Level, String) {
     match oldest.map(|oldest| now - oldest) {
         Some(age) => {
@@ -139,9 +168,9 @@ fn commits(rooms: &[Room], flow: &Flow) -> Option<Tile> {
     let note = match last.commit() {
         Some(_) => {
             let rate = human::number(last.per_second(|done| done.commits));
-            format!("{} operations each, {rate} commits / s", human::number(held))
+            format!("{}, {rate} commits / s", each(held))
         }
-        None if took > 0.0 => format!("{} operations each, none just now", human::number(held)),
+        None if took > 0.0 => format!("{}, none just now", each(held)),
         None => "none yet".to_owned(),
     };
     let failing =
@@ -154,6 +183,14 @@ fn commits(rooms: &[Room], flow: &Flow) -> Option<Tile> {
     let took = if took > 0.0 { human::takes(took) } else { "–".to_owned() };
     let millis = |column: &Stretch| column.commit().map_or(0.0, |(seconds, _)| seconds * 1000.0);
     Some(Tile { level, lines: vec![line("ms", flow, millis)], ..tile("Commit", took, note) })
+}
+
+/// How many operations a commit holds.
+fn each(held: f64) -> String {
+    match human::number(held).as_str() {
+        "1" | "1.0" => "1 operation each".to_owned(),
+        held => format!("{held} operations each"),
+    }
 }
 
 fn dead_letters(database: &Database, now: i64) -> Tile {

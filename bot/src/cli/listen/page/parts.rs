@@ -234,3 +234,25 @@ pub(super) fn lately(board: &Board) -> Markup {
         }
     }
 }
+
+/// The last operations of a bot.
+pub(super) fn last(board: &Board) -> Markup {
+    if board.last.is_empty() {
+        return html! {};
+    }
+    html! {
+        h2 { "Last operations" }
+        p.note { "What changes something, and questions that have failed." }
+        ol.last {
+            @for ended in &board.last {
+                li {
+                    (time(ended.at, board.at)) " "
+                    span.operation { (ended.operation) } " "
+                    span class={ "path " (ended.path.as_deref().unwrap_or("failed")) } { (ended.said) } " "
+                    span.took { (ended.took) } " "
+                    code { (said(&ended.id)) }
+                }
+            }
+        }
+    }
+}
