@@ -228,7 +228,7 @@ fn what_two_rooms_cannot_share_is_refused_before_anything_is_opened() {
 #[test]
 fn rooms_stand_in_the_file_as_a_list_and_in_the_variable_with_commas_between() {
     let dir = tempfile::tempdir().unwrap();
-    let [one, two] = ["a=irc://x@127.0.0.1/#one", "b=irc://x@127.0.0.1/#two"];
+    let [one, two] = ["a=irc://127.0.0.1/#one", "b=irc://127.0.0.1/#two"];
     let both = format!("{one},{two}");
     let shown = |command: &mut std::process::Command| {
         let (code, text) = outcome(command.args(["config", "bot"]));
