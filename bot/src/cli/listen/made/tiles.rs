@@ -91,7 +91,7 @@ fn latency(flow: &Flow) -> Tile {
     let taken = |of: Stretch| Some((of.quantile(0.5)?, of.quantile(0.99)?));
     let (value, note) = match (taken(flow.now()), taken(flow.whole())) {
         (Some((half, nearly_all)), _) => {
-            (human::takes(nearly_all), format!("99 %; half within {}", human::takes(half)))
+            (human::takes(nearly_all), format!("for 99 %; half within {}", human::takes(half)))
         }
         (None, Some((_, nearly_all))) => {
             ("–".to_owned(), format!("none just now; 99 % within {} before", human::takes(nearly_all)))
