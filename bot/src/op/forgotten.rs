@@ -5,9 +5,9 @@ macro_rules! is_forgotten {
     ($field:literal) => {
         concat!(
             "(EXISTS (SELECT 1 FROM forgotten) AND EXISTS (
-                 SELECT 1 FROM forgotten f WHERE f.username = op ->> '",
-            $field,
-            "' AND (new.at, new.id) < (f.at, f.id)))"
+                 SELECT 1 FROM forgotten f WHERE f.username = ",
+            $crate::op::person::keyed!($field),
+            " AND (new.at, new.id) < (f.at, f.id)))"
         )
     };
 }

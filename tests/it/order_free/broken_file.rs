@@ -34,7 +34,7 @@ fn the_proof_sees_a_file_that_forgets_what_waits() {
             "DROP VIEW main.user_stats_now;
              CREATE VIEW main.user_stats_now AS
              SELECT username, first_seen, last_seen, total_chat_lines, total_time_connected, current_session_start,
-                    connected_ms, last_line
+                    connected_ms, last_line, named
              FROM user_stats",
         ),
         (

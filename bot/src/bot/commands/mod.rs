@@ -33,6 +33,7 @@ use tracing::debug;
 use super::context::{Context, brief};
 use super::dispatch::Dispatcher;
 use super::event::{Body, Event, Kind};
+use crate::op::person::same;
 use crate::op::{Error, Op, OutboundEnqueue, RoseyClient};
 pub use config::Commands;
 use eitherway::client::Stack;
@@ -81,7 +82,7 @@ async fn asked<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     };
     let Some(commands) = bot.commands() else { return };
     let Some(Asked { command, rest }) = names::read(line, &commands.prefix, &commands.known) else { return };
-    if !is_recent(&event) || names::same(user, &bot.identity().name) {
+    if !is_recent(&event) || same(user, &bot.identity().name) {
         return;
     }
     if privately && !bot.room().has(user) {
