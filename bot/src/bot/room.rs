@@ -158,7 +158,8 @@ impl State {
             Body::UserList { users } => {
                 (self.online, self.watching) = (Some(true), true);
                 self.lists += 1;
-                self.users = users.iter().map(|u| (key(&u.username).into_owned(), u.username.clone())).collect();
+                self.users =
+                    users.iter().map(|u| (key(&u.username).into_owned(), u.username.clone())).collect();
                 self.before_list = self.watched_until;
                 self.watched_until = self.watched_until.max(Some(event.occurred_at()));
             }

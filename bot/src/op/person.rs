@@ -18,7 +18,9 @@ pub(crate) fn key(name: &str) -> Cow<'_, str> {
     for letter in name.chars() {
         match letter {
             'ς' => key.push('σ'),
-            letter if !letter.is_ascii() && letter.to_lowercase().any(|small| small.is_ascii()) => key.push(letter),
+            letter if !letter.is_ascii() && letter.to_lowercase().any(|small| small.is_ascii()) => {
+                key.push(letter)
+            }
             letter => key.extend(letter.to_lowercase()),
         }
     }
@@ -80,13 +82,14 @@ macro_rules! merging {
         Deriving {
             of: $of,
             value: differing,
-            says: "SELECT 'names of one person that are written in several ways become one: ' || (SELECT count(*) FROM derived)
-                     || ' spellings of ' || (SELECT count(DISTINCT value) FROM derived) || ' people, with '
-                     || (SELECT count(*) FROM user_stats WHERE username IN (SELECT text FROM derived)) || ' rows of users, '
-                     || (SELECT count(*) FROM presence WHERE username IN (SELECT text FROM derived)) || ' joins and leaves, '
-                     || (SELECT count(*) FROM recent_chat WHERE person IS NULL AND username IN (SELECT text FROM derived)) || ' lines, '
-                     || (SELECT count(*) FROM outbound_messages
-                         WHERE username IN (SELECT text FROM derived) OR sender IN (SELECT text FROM derived)) || ' messages'",
+            says: "SELECT 'people are one however their names are written; what is merged: spellings '
+                       || (SELECT count(*) FROM derived) || ', people ' || (SELECT count(DISTINCT value) FROM derived)
+                       || ', users ' || (SELECT count(*) FROM user_stats WHERE username IN (SELECT text FROM derived))
+                       || ', joins and leaves ' || (SELECT count(*) FROM presence WHERE username IN (SELECT text FROM derived))
+                       || ', lines ' || (SELECT count(*) FROM recent_chat WHERE person IS NULL AND username IN (SELECT text FROM derived))
+                       || ', messages ' || (
+                           SELECT count(*) FROM outbound_messages
+                           WHERE username IN (SELECT text FROM derived) OR sender IN (SELECT text FROM derived))",
         }
     };
 }
@@ -129,16 +132,14 @@ mod tests {
 
     #[test]
     fn names_that_differ_in_case_alone_are_those_of_one_person() {
-        for (one, other) in [
-            ("alice", "ALICE"),
-            ("straße", "STRAẞE"),
-            ("ΣΊΣΥΦΟΣ", "Σίσυφος"),
-            ("Ärn", "äRN"),
-            ("[x]", "[X]"),
-        ] {
+        for (one, other) in
+            [("alice", "ALICE"), ("straße", "STRAẞE"), ("ΣΊΣΥΦΟΣ", "Σίσυφος"), ("Ärn", "äRN"), ("[x]", "[X]")]
+        {
             assert!(same(one, other), "{one} {other}");
         }
-        for (one, other) in [("alice", "alice_"), ("ärn", "arn"), ("[x]", "{x}"), ("kim", "\u{212a}im"), ("", "a")] {
+        for (one, other) in
+            [("alice", "alice_"), ("ärn", "arn"), ("[x]", "{x}"), ("kim", "\u{212a}im"), ("", "a")]
+        {
             assert!(!same(one, other), "{one} {other}");
         }
     }

@@ -3,11 +3,12 @@
 mod defects;
 mod file;
 mod old_bot;
+mod spellings;
 
 use eitherway::Db;
 use eitherway::sql::{Retention, SqlService, SqliteOptions, verify};
 use file::PythonFile;
-use rosey::op::{Op, RoseyClient, StatusUpdate};
+use rosey::op::{Op, RoseyClient, SearchChat, StatusUpdate};
 
 const H: &str = include_str!("python_files/h.sql");
 const S4: &str = include_str!("python_files/s4.sql");
@@ -234,6 +235,7 @@ async fn a_taking_over_that_fails_leaves_the_file_as_it_was_and_the_next_start_g
     // what stands in the way of the first change, of those for older files, and of the last one
     for (script, obstacle) in [
         (H, "meta"),
+        (H, "derived"),
         (S4, "current_status_before_rosey"),
         (H, "status_fields"),
         (S4, "outbound_marks"),

@@ -39,6 +39,16 @@ async fn the_log_says_what_was_found_kept_set_aside_and_put_right() {
             ],
         ),
         (
+            &[
+                H,
+                "INSERT INTO user_stats SELECT upper(username), first_seen, last_seen, 1, 1, NULL FROM user_stats WHERE username = 'bob'",
+            ],
+            &[
+                "what is merged: spellings 1, people 1, users 1, joins and leaves 0, lines 0, messages 0",
+                "user_stats 4 of 5",
+            ],
+        ),
+        (
             &["CREATE TABLE user_stats (username TEXT PRIMARY KEY, lines INTEGER)"],
             &["taking over", "user_stats_before_rosey"],
         ),
