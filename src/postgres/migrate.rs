@@ -31,7 +31,7 @@ const OLDEST: i32 = 150_000;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits for those who migrate the same schema, as long as opening may take. Of the transaction, not the session: a pooler may exchange sessions.
-const LOCK: &str =
+pub(super) const LOCK: &str =
     "
     SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s';
     SELECT pg_advisory_xact_lock(hashtextextended('eitherway migrates ' || current_setting('search_path'), 0))";
@@ -91,7 +91,12 @@ pub(super) async fn open<O: Persist>(
     connection: &mut PgConnection,
 ) -> Result<Opened, OpenError> {
     let opened = time::timeout(LIMIT, open_in_time::<O>(options, function, connection)).await;
-    opened.unwrap_or(Err(Refused::Fault(Fault::Silent))).map_err(|refused| refused.of(options))
+    let opened =
+        opened.unwrap_or(Err(Refused::Fault(Fault::Silent))).map_err(|refused| refused.of(options))?;
+    let derived = time::timeout(derive::LIMIT, derive::all_that_is_due::<O>(options, connection)).await;
+    let derived = derived.unwrap_or(Err(Fault::Silent));
+    derived.map_err(|fault| options.failed(fault))?;
+    Ok(opened)
 }
 
 async fn open_in_time<O: Persist>(
@@ -123,7 +128,6 @@ async fn open_in_time<O: Persist>(
         }
         make::<O>(options, function, connection).await?;
     }
-    again::<O>(options, connection).await?;
     let lost = objects::restore(connection).await?;
     if let Some(cause) = lost.needed(options.in_schema()) {
         return Err(refuse(cause));
@@ -300,11 +304,13 @@ async fn make<O: Persist>(
         let mut migrator = Migrator::with_migrations(versions::<O>());
         migrator.set_locking(false);
         whole.ensure_migrations_table(RECORD).await.map_err(|e| migration(options, e))?;
-        // What a function works out comes between the versions before and the one that needs it.
-        for (before, deriving) in deriving::<O>() {
-            let target = Some(before);
-            migrator.run_direct(target, &mut *whole, false).await.map_err(|e| migration(options, e))?;
-            derived(options, deriving, &mut whole).await?;
+        // What is derived is so behind this, and takes as long as it takes.
+        for (deriving, _) in derive::all::<O>() {
+            let version = deriving.version;
+            let before = migrator.run_direct(Some(version - 1), &mut *whole, false).await;
+            before.map_err(|e| migration(options, e))?;
+            let record = migrator.run_direct(Some(version), &mut *whole, true).await;
+            record.map_err(|e| migration(options, e))?;
         }
         migrator.run_direct(None, &mut *whole, false).await.map_err(|e| migration(options, e))?;
         objects::keep(&mut whole).await?;
@@ -317,47 +323,6 @@ async fn make<O: Persist>(
     }
     whole.commit().await?;
     Ok(())
-}
-
-/// What functions work out, each behind the last version before the one that needs it.
-fn deriving<O: Persist>() -> impl Iterator<Item = (i64, &'static Migration)> {
-    O::POSTGRES_MIGRATIONS.iter().filter(|one| one.deriving.is_some()).map(|one| {
-        let before =
-            O::POSTGRES_MIGRATIONS.iter().map(|other| other.version).filter(|v| *v < one.version).max();
-        (before.unwrap_or(LEDGER.version), one)
-    })
-}
-
-/// Does again what is done whenever there is something of it.
-async fn again<O: Persist>(options: &PostgresOptions, connection: &mut PgConnection) -> Result<(), Refused> {
-    for (_, one) in deriving::<O>() {
-        let Some(of) = &one.deriving else { continue };
-        if !derive::is_due(of, connection).await? {
-            continue;
-        }
-        let mut whole = connection.begin().await?;
-        sqlx::raw_sql(LOCK).execute(&mut *whole).await?;
-        if derived(options, one, &mut whole).await? {
-            sqlx::raw_sql(AssertSqlSafe(one.sql)).execute(&mut *whole).await?;
-        }
-        whole.commit().await?;
-    }
-    Ok(())
-}
-
-/// Has a function work out what the statements of a version need, and says what they are about to change. Returns whether that is
-/// anything.
-async fn derived(
-    options: &PostgresOptions,
-    one: &Migration,
-    connection: &mut PgConnection,
-) -> Result<bool, sqlx::Error> {
-    let Some(of) = &one.deriving else { return Ok(false) };
-    let says = derive::fill(of, connection).await?;
-    if let Some(says) = &says {
-        tracing::info!("{}, schema {}: {says}", options.shown(), options.in_schema());
-    }
-    Ok(says.is_some())
 }
 
 async fn create_schema(options: &PostgresOptions, connection: &mut PgConnection) -> Result<(), Refused> {

@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 use super::take_over::{RECORD, TakeOver};
 use super::{OpenError, derive};
 use crate::operation::{Deriving, Migration};
+use crate::store::patience::patiently;
 
 /// What every database has: its id, the ledger, the dead letters.
 const LEDGER: Migration =
@@ -141,7 +142,10 @@ async fn run(
             Err(error) => Err(error),
         };
         let result = match needed {
-            Ok(statements) => apply(&versions, Some((place, statements)), &mut whole).await,
+            Ok(statements) => {
+                let this = apply(&versions, Some((place, statements)), &mut whole);
+                patiently(&said(path, version), this).await
+            }
             Err(error) => Err(MigrateError::ExecuteMigration(error, version.whole.version)),
         };
         if let Err(error) = result {
@@ -168,10 +172,21 @@ async fn again(
         if !derive::is_due(deriving, connection).await? {
             continue;
         }
-        let mut whole = connection.begin_with("BEGIN IMMEDIATE").await?;
+        let mut whole = match connection.begin_with("BEGIN IMMEDIATE").await {
+            Ok(whole) => whole,
+            // It is no reason not to open the file.
+            Err(error) => {
+                tracing::warn!(
+                    "{}: {} waits for the next start: {error}",
+                    path.display(),
+                    version.whole.description
+                );
+                continue;
+            }
+        };
         if derived(path, version, &mut whole).await? {
-            let statements = AssertSqlSafe(joined(&version.parts));
-            sqlx::raw_sql(statements).execute(&mut *whole).await?;
+            let statements = sqlx::raw_sql(AssertSqlSafe(joined(&version.parts))).execute(&mut *whole);
+            patiently(&said(path, version), statements).await?;
         }
         whole.commit().await?;
     }
@@ -191,6 +206,10 @@ async fn derived(
         tracing::info!("{}: {says}", path.display());
     }
     Ok(says.is_some())
+}
+
+fn said(path: &Path, version: &Version<'_>) -> String {
+    format!("{}: {}", path.display(), version.whole.description)
 }
 
 /// The versions that are recorded in the file. A file that has not been opened yet has no record.
