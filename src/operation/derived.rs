@@ -9,7 +9,8 @@ impl Derived {
     /// Adds a text under a name that no field of the payload has.
     pub fn text(&mut self, name: &str, value: &str) {
         for (text, end) in [(name, b':'), (value, b',')] {
-            self.0.extend(serde_json::Value::from(text).to_string().into_bytes());
+            // Neither a text nor a `Vec` can fail.
+            let _ = serde_json::to_writer(&mut self.0, text);
             self.0.push(end);
         }
     }

@@ -1,8 +1,5 @@
 -- The rows of all spellings of a person become rows of the person. `derived` has the spellings, and the key of each.
 
--- Nobody applies, folds or removes anything beside this: they hold the same lock.
-SELECT pg_advisory_xact_lock(hashtext(current_schema()), -2);
-
 UPDATE recent_chat c SET person = d.value FROM derived d WHERE d.text = c.username AND c.person IS NULL;
 UPDATE user_actions a SET person = d.value FROM derived d WHERE d.text = a.username AND a.person IS NULL;
 UPDATE server_lines s SET username = d.value FROM derived d WHERE d.text = s.username;
@@ -15,6 +12,8 @@ WITH moved AS (
     DELETE FROM presence_folded p USING derived d WHERE p.username = d.text
     RETURNING d.value, p.at, p.id, p.joined, coalesce(p.name, p.username))
 INSERT INTO presence_folded (username, at, id, joined, name) SELECT * FROM moved ON CONFLICT DO NOTHING;
+-- The triggers of what is moved have written down keys.
+DELETE FROM derived WHERE value IS NULL;
 
 INSERT INTO user_baseline AS b (username, first_seen, last_line, last_session, chat_lines, connected_ms, folded_at, folded_id)
 SELECT username, min(first_seen), max(last_line), max(last_session), sum(chat_lines), sum(connected_ms), max(folded_at),

@@ -1,10 +1,11 @@
 -- One person, however the name is written. `username` is the key of a person, which is the name without differences of case, in what is
 -- derived and in messages and quotes; beside it stands how the name was written, if otherwise. Lines and commands are as they were
 -- written, and the key stands beside them, if otherwise.
--- `named` is the latest spelling of a person in a join or a line: its time, in 15 digits, and the name.
+-- `named` is the latest spelling of a person in a join or a line: its time, in 15 digits, and the name. `name` of lines that wait is the
+-- spelling of the last one.
 ALTER TABLE user_stats ADD COLUMN named TEXT;
 ALTER TABLE speakers ADD COLUMN named TEXT;
-ALTER TABLE lines_waiting ADD COLUMN named TEXT;
+ALTER TABLE lines_waiting ADD COLUMN name TEXT;
 ALTER TABLE presence ADD COLUMN name TEXT;
 ALTER TABLE outbound_messages ADD COLUMN name TEXT;
 ALTER TABLE outbound_messages ADD COLUMN sender_name TEXT;
@@ -25,10 +26,11 @@ SELECT u.username, min(first_seen, coalesce(first, first_seen)) AS first_seen, m
 FROM user_stats u LEFT JOIN (
     SELECT username, sum(lines) AS lines, min(first) / 1000 AS first, max(last) / 1000 AS last, max(named) AS named
     FROM (SELECT username, lines, first, last, named FROM speakers
-          UNION ALL SELECT username, lines, first, last, named FROM lines_waiting)
+          UNION ALL SELECT username, lines, first, last, printf('%015d', last) || coalesce(name, username) FROM lines_waiting)
     GROUP BY username) w ON w.username = u.username
 UNION ALL
-SELECT username, min(first) / 1000, max(last) / 1000, sum(lines), 0, NULL, 0, max(last) / 1000, max(named)
+SELECT username, min(first) / 1000, max(last) / 1000, sum(lines), 0, NULL, 0, max(last) / 1000,
+       max(printf('%015d', last) || coalesce(name, username))
 FROM lines_waiting w WHERE NOT EXISTS (SELECT 1 FROM user_stats u WHERE u.username = w.username)
 GROUP BY username;
 
@@ -101,7 +103,8 @@ CREATE TRIGGER user_is_no_key AFTER INSERT ON user_stats WHEN NEW.username GLOB 
 BEGIN
     INSERT INTO derived (text) VALUES (NEW.username) ON CONFLICT (text) DO NOTHING;
 END;
-CREATE TRIGGER presence_is_of_no_key AFTER INSERT ON presence WHEN NEW.username GLOB '*[^ -@[-~]*'
+-- This version writes down how the name was written, if not as the key.
+CREATE TRIGGER presence_is_of_no_key AFTER INSERT ON presence WHEN NEW.name IS NULL AND NEW.username <> lower(NEW.username)
 BEGIN
     INSERT INTO derived (text) VALUES (NEW.username) ON CONFLICT (text) DO NOTHING;
 END;

@@ -55,7 +55,7 @@ INSERT INTO derived (text, value) SELECT DISTINCT value, value FROM derived WHER
 UPDATE derived SET named = nullif(max(
     coalesce((SELECT coalesce(named, printf('%015d', last_seen * 1000) || username) FROM user_stats WHERE username = text), ''),
     coalesce((SELECT coalesce(named, printf('%015d', last) || username) FROM speakers WHERE username = text), ''),
-    coalesce((SELECT max(coalesce(named, printf('%015d', last) || username)) FROM lines_waiting
+    coalesce((SELECT max(printf('%015d', last) || coalesce(name, username)) FROM lines_waiting
               WHERE shelf IN (0, 1, 2, 3, 4, 5, 6, 7) AND username = text), '')), '');
 
 -- What is known of the people is worked out anew.

@@ -26,16 +26,17 @@ impl Definition for MessageLog {
         ),
         // By the number of the line, so that a shelf is written at one place of it at a time.
         concat!(
-            "INSERT INTO lines_waiting (shelf, username, lines, first, last, named)
+            "INSERT INTO lines_waiting (shelf, username, lines, first, last, name)
              SELECT (SELECT coalesce(max(rowid), 0) / 512 % 8 FROM recent_chat), ",
             keyed!("username"),
-            " AS speaker, count(*), min(at), max(at), printf('%015d', max(at)) || (op ->> 'username')
-             FROM new WHERE NOT ",
+            ", count(*), min(at), max(at), op ->> 'username' FROM new WHERE NOT ",
             is_forgotten!("username"),
-            " GROUP BY speaker, op ->> 'username'
+            // A name has one key.
+            " GROUP BY op ->> 'username'
              ON CONFLICT (shelf, username) DO UPDATE SET
                  lines = lines + excluded.lines, first = min(first, excluded.first), last = max(last, excluded.last),
-                 named = max(coalesce(named, ''), excluded.named)"
+                 name = CASE WHEN excluded.last > last OR excluded.last = last AND excluded.name > coalesce(name, '')
+                             THEN excluded.name ELSE name END"
         ),
         forgotten::EVENTS,
     ];

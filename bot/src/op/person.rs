@@ -14,6 +14,9 @@ pub(crate) fn key(name: &str) -> Cow<'_, str> {
     if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Cow::Borrowed(name);
     }
+    if name.is_ascii() {
+        return Cow::Owned(name.to_ascii_lowercase());
+    }
     let mut key = String::with_capacity(name.len());
     for letter in name.chars() {
         match letter {
@@ -60,7 +63,7 @@ macro_rules! shown {
             "coalesce(nullif(substr(max(
                  coalesce((SELECT named FROM user_stats n WHERE n.username = ", $key, "), ''),
                  coalesce((SELECT named FROM speakers n WHERE n.username = ", $key, "), ''),
-                 coalesce((SELECT max(named) FROM lines_waiting n
+                 coalesce((SELECT max(printf('%015d', last) || coalesce(name, username)) FROM lines_waiting n
                            WHERE n.shelf IN (0, 1, 2, 3, 4, 5, 6, 7) AND n.username = ", $key, "), '')), 16), ''), ", $key, ")"
         )
     };

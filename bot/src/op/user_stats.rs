@@ -75,7 +75,7 @@ impl Definition for GetUserStats {
     // The row of a name in `user_stats_now`: all that waits of it is looked up.
     const ANSWER: &'static str = concat!("
         SELECT json_object(
-            'username', coalesce(nullif(substr(max(coalesce(u.named, ''), coalesce(s.named, ''), coalesce(max(w.named), '')), 16), ''), u.username, name),
+            'username', coalesce(nullif(substr(max(coalesce(u.named, ''), coalesce(s.named, ''), coalesce(max(printf('%015d', w.last) || coalesce(w.name, w.username)), '')), 16), ''), u.username, name),
             'first_seen', nullif(min(coalesce(u.first_seen, 1e18), coalesce(s.first / 1000, 1e18), coalesce(min(w.first) / 1000, 1e18)), 1e18),
             'last_seen', nullif(max(coalesce(u.last_seen, -1), coalesce(s.last / 1000, -1), coalesce(max(w.last) / 1000, -1)), -1),
             'total_chat_lines', coalesce(u.total_chat_lines + coalesce(s.lines, 0) + coalesce(sum(w.lines), 0), sum(w.lines)),

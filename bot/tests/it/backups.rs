@@ -245,7 +245,7 @@ async fn for_a_server_its_own_tools_are_named() {
 const TAKE_BACK: &str = "
     DROP TRIGGER user_is_no_key; DROP TRIGGER presence_is_of_no_key; DROP TRIGGER presence_inserted; DROP TRIGGER server_spoke;
     DROP VIEW user_stats_now; DROP TABLE derived; DROP INDEX user_actions_person;
-    ALTER TABLE user_stats DROP COLUMN named; ALTER TABLE speakers DROP COLUMN named; ALTER TABLE lines_waiting DROP COLUMN named;
+    ALTER TABLE user_stats DROP COLUMN named; ALTER TABLE speakers DROP COLUMN named; ALTER TABLE lines_waiting DROP COLUMN name;
     ALTER TABLE presence DROP COLUMN name; ALTER TABLE recent_chat DROP COLUMN person; ALTER TABLE user_actions DROP COLUMN person;
     ALTER TABLE outbound_messages DROP COLUMN name; ALTER TABLE outbound_messages DROP COLUMN sender_name;
     ALTER TABLE channel_quotes DROP COLUMN name; ALTER TABLE channel_quotes DROP COLUMN added_by_name;

@@ -12,7 +12,8 @@ pub(super) const OF_LINES: &[Fold] = &[GATHERED, COUNTED];
 macro_rules! portion {
     () => {
         "WITH portion AS (
-             SELECT shelf, username, lines, first, last, named FROM lines_waiting
+             SELECT shelf, username, lines, first, last, printf('%015d', last) || coalesce(name, username) AS named
+             FROM lines_waiting
              ORDER BY shelf, username LIMIT (SELECT count(*) FROM gone)) "
     };
 }
