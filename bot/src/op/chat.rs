@@ -36,7 +36,7 @@ impl Definition for SearchChat {
                          WHERE at >= (SELECT (op ->> 'since') * 1000 FROM asked)
                            AND at < (SELECT coalesce(op ->> 'before', 1e13) * 1000 FROM asked)
                          ORDER BY at DESC, op_id DESC LIMIT 10000) c
-                     WHERE coalesce(c.person, c.username) = coalesce(op ->> 'username_key', op ->> 'username', c.person, c.username)
+                     WHERE coalesce(c.person, c.username) = coalesce(op ->> 'key', op ->> 'username', c.person, c.username)
                        AND instr(c.message, coalesce(op ->> 'containing', '')) > 0"
     );
     const POSTGRES: Dialect = Dialect::SAME.answer(newest_lines!(
@@ -45,13 +45,13 @@ impl Definition for SearchChat {
                            WHERE at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
                              AND at < (SELECT coalesce(CAST(op ->> 'before' AS bigint), 10000000000000) * 1000 FROM asked)
                            ORDER BY at DESC, op_id DESC LIMIT 10000) c
-                       WHERE coalesce(c.person, c.username) = coalesce(op ->> 'username_key', op ->> 'username', c.person, c.username)
+                       WHERE coalesce(c.person, c.username) = coalesce(op ->> 'key', op ->> 'username', c.person, c.username)
                          AND strpos(c.message, coalesce(op ->> 'containing', '')) > 0"
     ));
 
     fn derive(&self, fields: &mut Derived) {
         if let Some(username) = &self.username {
-            person::derive(fields, "username_key", username);
+            person::derive(fields, "key", username);
         }
     }
 

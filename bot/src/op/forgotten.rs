@@ -2,7 +2,7 @@
 
 /// Whether a request of `new` is older than the forgetting of the person in this field. Mostly nobody is forgotten, which is asked once.
 macro_rules! is_forgotten {
-    ($field:literal) => {
+    ($field:tt) => {
         concat!(
             "(EXISTS (SELECT 1 FROM forgotten) AND EXISTS (
                  SELECT 1 FROM forgotten f WHERE f.username = ",

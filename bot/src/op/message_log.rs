@@ -21,7 +21,7 @@ impl Definition for MessageLog {
     const STATEMENTS: &'static [&'static str] = &[
         concat!(
             "INSERT INTO recent_chat (timestamp, username, message, at, op_id, person)
-             SELECT at / 1000, op ->> 'username', op ->> 'message', at, id, op ->> 'username_key' FROM new WHERE NOT ",
+             SELECT at / 1000, op ->> 'username', op ->> 'message', at, id, op ->> 'key' FROM new WHERE NOT ",
             is_forgotten!("username")
         ),
         // By the number of the line, so that a shelf is written at one place of it at a time.
@@ -52,7 +52,7 @@ impl Definition for MessageLog {
         .statements(&[
             concat!(
                 "INSERT INTO recent_chat (timestamp, username, message, at, op_id, person)
-                 SELECT at / 1000, op ->> 'username', op ->> 'message', at, id, op ->> 'username_key' FROM new WHERE NOT ",
+                 SELECT at / 1000, op ->> 'username', op ->> 'message', at, id, op ->> 'key' FROM new WHERE NOT ",
                 is_forgotten!("username")
             ),
             concat!(
@@ -70,7 +70,7 @@ impl Definition for MessageLog {
         .keys(Keys::Own);
 
     fn derive(&self, fields: &mut Derived) {
-        person::derive(fields, "username_key", &self.username);
+        person::derive(fields, "key", &self.username);
     }
 
     fn check(&self) -> Result<(), Invalid> {

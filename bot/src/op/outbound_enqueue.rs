@@ -58,7 +58,7 @@ impl Definition for OutboundEnqueue {
 
     fn derive(&self, fields: &mut Derived) {
         if let Some(username) = &self.username {
-            person::derive(fields, "username_key", username);
+            person::derive(fields, "key", username);
         }
     }
 

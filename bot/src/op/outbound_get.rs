@@ -208,7 +208,7 @@ impl Definition for OutboundGet {
 
     fn derive(&self, fields: &mut Derived) {
         if let Some(username) = &self.username {
-            person::derive(fields, "username_key", username);
+            person::derive(fields, "key", username);
         }
     }
 

@@ -44,6 +44,10 @@ pub(super) fn derive(fields: &mut Derived, name: &'static str, of: &str) {
 
 /// The key of the person in a field of `op`.
 macro_rules! keyed {
+    // Short, because it is most of all that is derived.
+    ("username") => {
+        "coalesce(op ->> 'key', op ->> 'username')"
+    };
     ($field:literal) => {
         concat!("coalesce(op ->> '", $field, "_key', op ->> '", $field, "')")
     };
@@ -51,6 +55,9 @@ macro_rules! keyed {
 
 /// The name in a field of `op`, if it is not the key.
 macro_rules! spelled {
+    ("username") => {
+        "CASE WHEN op ->> 'key' IS NOT NULL THEN op ->> 'username' END"
+    };
     ($field:literal) => {
         concat!("CASE WHEN op ->> '", $field, "_key' IS NOT NULL THEN op ->> '", $field, "' END")
     };

@@ -32,7 +32,7 @@ impl Definition for PmCommand {
              SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'username' END, 'pm_command',
                     CASE WHEN NOT gone THEN
                         'cmd=' || (op ->> 'command') || ', args: ' || (op ->> 'args') || ', result: ' || (op ->> 'result')
-                        || coalesce(', error: ' || (op ->> 'error'), '') END, id, at, CASE WHEN NOT gone THEN op ->> 'username_key' END
+                        || coalesce(', error: ' || (op ->> 'error'), '') END, id, at, CASE WHEN NOT gone THEN op ->> 'key' END
              FROM (SELECT id, at, op, ",
             is_forgotten!("username"),
             " AS gone FROM new) a ORDER BY at, id"
@@ -49,7 +49,7 @@ impl Definition for PmCommand {
     const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Own);
 
     fn derive(&self, fields: &mut Derived) {
-        person::derive(fields, "username_key", &self.username);
+        person::derive(fields, "key", &self.username);
     }
 
     fn check(&self) -> Result<(), Invalid> {

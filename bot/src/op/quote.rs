@@ -49,7 +49,7 @@ impl Definition for GetQuote {
         FROM (
             SELECT q.*, op ->> 'place' AS wanted, row_number() OVER (ORDER BY q.id) - 1 AS place, count(*) OVER () AS fit
             FROM asked CROSS JOIN channel_quotes q
-            WHERE q.id = coalesce(op ->> 'id', q.id) AND q.username = coalesce(op ->> 'username_key', op ->> 'username', q.username)
+            WHERE q.id = coalesce(op ->> 'id', q.id) AND q.username = coalesce(op ->> 'key', op ->> 'username', q.username)
               AND q.message <> '' AND instr(q.message, coalesce(op ->> 'containing', '')) > 0)
         WHERE place = wanted % fit";
     const POSTGRES: Dialect = Dialect::SAME.answer(
@@ -61,14 +61,14 @@ impl Definition for GetQuote {
                     count(*) OVER () AS fit
              FROM asked CROSS JOIN channel_quotes q
              WHERE q.id = coalesce(CAST(op ->> 'id' AS bigint), q.id)
-               AND q.username = coalesce(op ->> 'username_key', op ->> 'username', q.username)
+               AND q.username = coalesce(op ->> 'key', op ->> 'username', q.username)
                AND q.message <> '' AND strpos(q.message, coalesce(op ->> 'containing', '')) > 0) f
          WHERE place = wanted % fit",
     );
 
     fn derive(&self, fields: &mut Derived) {
         if let Some(username) = &self.username {
-            person::derive(fields, "username_key", username);
+            person::derive(fields, "key", username);
         }
     }
 

@@ -64,7 +64,7 @@ impl Definition for QuoteAdd {
         .keys(Keys::Own);
 
     fn derive(&self, fields: &mut Derived) {
-        person::derive(fields, "username_key", &self.username);
+        person::derive(fields, "key", &self.username);
         if let Some(added_by) = &self.added_by {
             person::derive(fields, "added_by_key", added_by);
         }

@@ -35,13 +35,13 @@ impl Definition for GetSeen {
     // The row of a name in `user_stats_now`: all that waits of it is looked up, as for `user_stats`.
     const ANSWER: &'static str = concat!("
         SELECT json_object(
-            'username', coalesce(nullif(substr(max(coalesce(u.named, ''), coalesce(s.named, ''), coalesce(max(printf('%015d', w.last) || coalesce(w.name, w.username)), '')), 16), ''), u.username, name),
+            'username', coalesce(nullif(substr(max(coalesce(u.named, ''), coalesce(s.named, ''), coalesce(max(printf('%015d', w.last) || coalesce(w.name, w.username)), '')), 16), ''), u.username, written),
             'found', json(iif(u.username IS NULL AND count(w.lines) = 0, 'false', 'true')),
             'first_seen', nullif(min(coalesce(u.first_seen, 1e18), coalesce(s.first / 1000, 1e18), coalesce(min(w.first) / 1000, 1e18)), 1e18),
             'last_seen', nullif(max(coalesce(u.last_seen, -1), coalesce(s.last / 1000, -1), coalesce(max(w.last) / 1000, -1)), -1),
             'last_line', nullif(max(coalesce(u.last_line, -1), coalesce(s.last / 1000, -1), coalesce(max(w.last) / 1000, -1)), -1),
             'here_since', u.current_session_start)
-        FROM (SELECT op ->> 'username' AS name, ", keyed!("username"), " AS person FROM asked)
+        FROM (SELECT op ->> 'username' AS written, ", keyed!("username"), " AS person FROM asked)
         LEFT JOIN user_stats u ON u.username = person
         LEFT JOIN speakers s ON s.username = person
         LEFT JOIN lines_waiting w ON w.shelf IN (0, 1, 2, 3, 4, 5, 6, 7) AND w.username = person");
@@ -55,7 +55,7 @@ impl Definition for GetSeen {
     );
 
     fn derive(&self, fields: &mut Derived) {
-        person::derive(fields, "username_key", &self.username);
+        person::derive(fields, "key", &self.username);
     }
 
     fn check(&self) -> Result<(), Invalid> {

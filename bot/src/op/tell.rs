@@ -75,7 +75,7 @@ impl Definition for Tell {
         .keys(Keys::Own);
 
     fn derive(&self, fields: &mut Derived) {
-        person::derive(fields, "username_key", &self.username);
+        person::derive(fields, "key", &self.username);
         person::derive(fields, "sender_key", &self.sender);
     }
 

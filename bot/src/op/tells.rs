@@ -47,7 +47,7 @@ impl Definition for GetTells {
         FROM (
             SELECT * FROM (
                 SELECT o.* FROM asked CROSS JOIN outbound_messages o ON o.sender = ", keyed!("sender"), "
-                WHERE o.sent = 0 AND o.sender IS NOT NULL AND o.username = coalesce(op ->> 'username_key', op ->> 'username', o.username)
+                WHERE o.sent = 0 AND o.sender IS NOT NULL AND o.username = coalesce(op ->> 'key', op ->> 'username', o.username)
                 UNION ALL
                 SELECT o.* FROM asked CROSS JOIN outbound_messages o ON o.username = ", keyed!("username"), "
                 WHERE o.sent = 0 AND o.sender IS NOT NULL AND op ->> 'sender' IS NULL)
@@ -59,7 +59,7 @@ impl Definition for GetTells {
          FROM (
              SELECT * FROM (
                  SELECT o.* FROM asked JOIN outbound_messages o ON o.sender = ", keyed!("sender"), "
-                 WHERE o.sent = 0 AND o.username = coalesce(op ->> 'username_key', op ->> 'username', o.username)
+                 WHERE o.sent = 0 AND o.username = coalesce(op ->> 'key', op ->> 'username', o.username)
                  UNION ALL
                  SELECT o.* FROM asked JOIN outbound_messages o ON o.username = ", keyed!("username"), "
                  WHERE o.sent = 0 AND o.sender IS NOT NULL AND op ->> 'sender' IS NULL) t
@@ -67,7 +67,7 @@ impl Definition for GetTells {
     ));
 
     fn derive(&self, fields: &mut Derived) {
-        for (field, name) in [("sender_key", &self.sender), ("username_key", &self.username)] {
+        for (field, name) in [("sender_key", &self.sender), ("key", &self.username)] {
             if let Some(name) = name {
                 person::derive(fields, field, name);
             }

@@ -50,7 +50,7 @@ impl Definition for UserLeft {
         .keys(Keys::Own);
 
     fn derive(&self, fields: &mut Derived) {
-        person::derive(fields, "username_key", &self.username);
+        person::derive(fields, "key", &self.username);
     }
 
     fn check(&self) -> Result<(), Invalid> {
