@@ -67,6 +67,7 @@
 //! - `sqlite` (default): the path on a SQLite file, and the outbox.
 //! - `postgres`: stores on PostgreSQL, beside SQLite.
 //! - `axum`: [`Head`], [`Reply`] and [`Error`] in the handlers of axum.
+//! - `opentelemetry`: a [`trace::Tracer`] by `tracing-opentelemetry`.
 //!
 //! # When not to use it
 //!

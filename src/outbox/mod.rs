@@ -69,7 +69,7 @@ use writer::Item;
 /// as `storage`, beyond its queue as `overloaded`, both of class `Backend`.
 ///
 /// **Watched** through the facade crate `metrics`: the gauges `eitherway_outbox_events` (label `state`: `waiting`, `refused`,
-/// `expired`) and `eitherway_outbox_bytes`. Install the recorder before it is opened.
+/// `expired`) and `eitherway_outbox_bytes`; those of several outboxes in one process add up. Install the recorder before it is opened.
 ///
 /// Always ready. Dropping a future takes back nothing that was handed over. Clones share one file, held under an
 /// exclusive lock until the last clone is dropped or [`close`](Self::close) was called.

@@ -330,7 +330,7 @@ impl Holder {
         self.file.close().await;
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let Totals { waiting, refused, expired, bytes, .. } = self.held;
         let counts = Counts { waiting, refused, expired, bytes };
         self.gauges.set(&counts);

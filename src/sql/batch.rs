@@ -2,6 +2,7 @@
 //! operations it applies.
 
 mod known;
+mod once;
 mod plain;
 mod rows;
 pub(crate) mod shown;
@@ -60,12 +61,12 @@ fn is_nothing_new(error: &sqlx::Error) -> bool {
     })
 }
 
-/// Applies `writes` in one transaction.
+/// Applies `writes` in one transaction, on the writer's connection with this number.
 ///
 /// # Errors
 /// SQLite's. The transaction may still be open then.
 pub(super) async fn apply(
-    connection: &mut SqliteConnection,
+    (connection, opened): (&mut SqliteConnection, u64),
     frames: &mut BatchSql,
     number: i64,
     writes: &[Write],
@@ -81,7 +82,7 @@ pub(super) async fn apply(
         if left.is_empty() {
             return Ok(applied.of(frames, writes, outcomes));
         }
-        match transaction(connection, frames, shared, writes, &left).await {
+        match transaction((connection, opened), frames, shared, writes, &left).await {
             Ok(done) => {
                 applied.new = done.new;
                 applied.spoilt |= done.spoilt;
@@ -118,12 +119,19 @@ impl Applied {
 
 /// Tries to apply those of `writes` that are `left`.
 async fn transaction(
-    connection: &mut SqliteConnection,
+    (connection, opened): (&mut SqliteConnection, u64),
     frames: &mut BatchSql,
     shared: Shared,
     writes: &[Write],
     left: &[usize],
 ) -> Result<Done, Failed> {
+    if let [place] = left
+        && let Some(statement) = frames.once.statement(writes[*place].index, connection, opened).await?
+    {
+        let mut done = Done::default();
+        done.once(connection, shared, &statement, &writes[*place]).await?;
+        return Ok(done);
+    }
     let plain = |place: &&usize| frames.applies[writes[**place].index].is_some();
     let one_by_one: Vec<usize> = left.iter().filter(plain).copied().collect();
     let rows =

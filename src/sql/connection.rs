@@ -18,16 +18,37 @@ pub(super) struct WriterConnection {
     /// None after it was lost.
     pub(super) connection: Option<SqliteConnection>,
     pub(super) options: SqliteOptions,
+    /// How many there were before it.
+    opened: u64,
 }
 
 impl WriterConnection {
+    pub(super) const fn new(connection: SqliteConnection, options: SqliteOptions) -> Self {
+        Self { connection: Some(connection), options, opened: 0 }
+    }
+
+    /// Takes another one in its place.
+    pub(super) fn replace(&mut self, connection: SqliteConnection) {
+        self.opened += 1;
+        self.connection = Some(connection);
+    }
+
     /// The connection; opened again, if it was lost.
     pub(super) async fn get(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        self.numbered().await.map(|(connection, _)| connection)
+    }
+
+    /// The same with its number, which no other one has: what is temporary is gone with it.
+    pub(super) async fn numbered(&mut self) -> Result<(&mut SqliteConnection, u64), sqlx::Error> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => limit::within(sqlite::reopen(&self.options)).await?,
+            None => {
+                let connection = limit::within(sqlite::reopen(&self.options)).await?;
+                self.opened += 1;
+                connection
+            }
         };
-        Ok(self.connection.insert(connection))
+        Ok((self.connection.insert(connection), self.opened))
     }
 
     /// After an error the transaction is still open. What cannot be rolled back is dropped, connection and all.

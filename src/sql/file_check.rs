@@ -172,7 +172,7 @@ impl Writer {
             return Err(self.db_file.another().into());
         }
         self.verdict(found)?;
-        self.connection.connection = Some(connection);
+        self.connection.replace(connection);
         self.overwritten = false;
         self.db_file.adopt(now);
         Ok(())

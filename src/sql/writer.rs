@@ -43,7 +43,7 @@ impl Start {
         Writer {
             fairness: WriteFairness::new(&options),
             checkpoints: Checkpoints::start(options.clone(), Arc::clone(&db_file)),
-            connection: WriterConnection { connection: Some(connection), options },
+            connection: WriterConnection::new(connection, options),
             batch: batch::first_number(),
             spin: AdaptiveSpin::default(),
             trim: trim::Trim::new(),
@@ -188,7 +188,7 @@ impl Writer {
             self.ready().await.map_err(Failure::File)?;
             // A number of its own for each try: what one has committed is not new to the next.
             self.batch = self.batch.wrapping_add(1);
-            let result = match self.connection.get().await {
+            let result = match self.connection.numbered().await {
                 Ok(connection) => {
                     let applied = batch::apply(connection, &mut self.frames, self.batch, writes);
                     // Each of its strings has a limit of its own.

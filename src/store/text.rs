@@ -65,6 +65,44 @@ impl<'a> Statement<'a> {
     }
 }
 
+/// One `INSERT … SELECT …`, which can have row sources behind its first part too: where no statement begins with `WITH`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inserting<'a> {
+    into: &'a str,
+    select: &'a str,
+}
+
+impl<'a> Inserting<'a> {
+    /// Reads a statement; none if it is something else, or has one of these words in it.
+    pub(crate) fn read(sql: &'a str, without: &[&str]) -> Option<Self> {
+        Statement::read(sql).ok()?;
+        let (mut at, mut words, mut select) = (0, 0, None);
+        while let Ok(Some((token, end))) = next(sql, at) {
+            let is = |other: &str| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(other));
+            if words == 0 && !is("INSERT") {
+                return None;
+            }
+            if let Token::Word(word) = token {
+                if without.iter().any(|other| is(other)) {
+                    return None;
+                }
+                if select.is_none() && is("SELECT") {
+                    select = Some(end - word.len());
+                } else if select.is_none() && (is("VALUES") || is("WITH")) {
+                    return None;
+                }
+            }
+            (at, words) = (end, words + 1);
+        }
+        select.map(|select| Self { into: &sql[..select], select: &sql[select..] })
+    }
+
+    /// The statement with these row sources.
+    pub(crate) fn over(&self, sources: &str) -> String {
+        format!("{}WITH {sources}\n{}\n", self.into, self.select)
+    }
+}
+
 /// Whether each statement of this text reads or changes rows, and does nothing else.
 ///
 /// # Errors
@@ -175,6 +213,27 @@ mod tests {
             "WITH RECURSIVE new AS (x), a AS (y) SELECT 1"
         });
         assert_eq!(over("INSERT INTO t SELECT 'WITH'"), "WITH new AS (x) INSERT INTO t SELECT 'WITH'");
+    }
+
+    #[test]
+    fn an_insert_of_a_selection_has_its_sources_behind_its_first_part() {
+        let over = |sql| Inserting::read(sql, &["changes"]).map(|read| read.over("new AS (x)"));
+        let told = |sql| over(sql).map(|sql| sql.split_whitespace().collect::<Vec<_>>().join(" "));
+        assert_eq!(
+            told("INSERT INTO t (a, \"SELECT\") -- SELECT\n SELECT 1 FROM new UNION SELECT 2").as_deref(),
+            Some("INSERT INTO t (a, \"SELECT\") -- SELECT WITH new AS (x) SELECT 1 FROM new UNION SELECT 2")
+        );
+        for sql in [
+            "UPDATE t SET a = 1",
+            "WITH a AS (y) INSERT INTO t SELECT 1",
+            "INSERT INTO t WITH a AS (y) SELECT 1",
+            "INSERT INTO t VALUES ((SELECT 1))",
+            "INSERT INTO t SELECT 1 WHERE Changes() > 0",
+            "INSERT INTO t SELECT 1; DELETE FROM t",
+            "(INSERT INTO t SELECT 1",
+        ] {
+            assert_eq!(over(sql), None, "{sql}");
+        }
     }
 
     #[test]

@@ -61,6 +61,32 @@ async fn a_batch_that_is_shown_leaves_no_lock_behind_when_it_has_run() {
 }
 
 #[tokio::test]
+async fn what_has_nothing_to_answer_is_one_statement_when_it_comes_alone() {
+    let file = DbFile::new();
+    file.open().await.close().await;
+    let mut connection = file.connect().await;
+    let mut events = Vec::new();
+    for (name, create, insert) in eitherway::__private::shown::alone::<Op>() {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.expect(name);
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {insert}")));
+        plan.fetch_all(&mut connection).await.expect(name);
+        events.push(name);
+    }
+    let all = [
+        "user_joined",
+        "user_left",
+        "message_log",
+        "user_count",
+        "high_water",
+        "status_update",
+        "pm_command",
+        "outbound_mark_sent",
+        "outbound_mark_failed",
+    ];
+    assert_eq!(events, all);
+}
+
+#[tokio::test]
 async fn claims_that_find_nothing_write_nothing_and_those_that_find_something_are_kept() {
     let f = Fixture::new().await;
     f.db.outbound_enqueue(Some("alice"), "hi").await.unwrap();

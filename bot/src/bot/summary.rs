@@ -13,6 +13,9 @@ use super::progress::Progress;
 pub struct Summary {
     /// Why the bot ended.
     pub ended: Ended,
+    /// Why the input was lost, if it was: what broke off, or how the network has refused the bot for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
     /// Events handled, by kind.
     pub events: BTreeMap<&'static str, u64>,
     /// Lines of the input that were skipped.
@@ -63,10 +66,16 @@ impl Ended {
 }
 
 impl Summary {
-    pub(super) fn new(ended: Ended, progress: &Progress, abandoned: u64, marks_lost: u64) -> Self {
+    pub(super) fn new(
+        (ended, lost): (Ended, Option<String>),
+        progress: &Progress,
+        abandoned: u64,
+        marks_lost: u64,
+    ) -> Self {
         let events = Kind::ALL.iter().map(|kind| (kind.as_str(), progress.events_of(*kind)));
         Self {
             ended,
+            lost,
             events: events.filter(|(_, count)| *count > 0).collect(),
             bad_lines: progress.bad_lines(),
             operations: progress.operations(),

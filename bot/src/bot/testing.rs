@@ -1,7 +1,7 @@
 //! Test doubles of the bot's tests: a stack that records requests, a sender that records what is said, a chat
 //! that plays a list of events.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context as Task, Poll};
 
@@ -33,9 +33,11 @@ pub(super) struct MockStack {
 struct Shared {
     seen: Vec<Request>,
     answers: HashMap<&'static str, VecDeque<Value>>,
+    usual: HashMap<&'static str, Value>,
     failing: HashMap<&'static str, Code>,
     all_failing: Option<Code>,
     gates: HashMap<&'static str, Arc<Semaphore>>,
+    panics: HashSet<&'static str>,
     in_flight: usize,
     most_in_flight: usize,
 }
@@ -72,6 +74,16 @@ impl MockStack {
     /// Sets the next answer to this operation; several answers queue up.
     pub(super) fn answer(&self, name: &'static str, answer: Value) {
         self.lock().answers.entry(name).or_default().push_back(answer);
+    }
+
+    /// Answers this operation so from now on, where no answer is queued.
+    pub(super) fn always(&self, name: &'static str, answer: Value) {
+        self.lock().usual.insert(name, answer);
+    }
+
+    /// Makes the next operation of this name panic.
+    pub(super) fn panic(&self, name: &'static str) {
+        self.lock().panics.insert(name);
     }
 
     /// Holds answers to this operation back until permits are added to the semaphore.
@@ -115,6 +127,10 @@ impl MockStack {
         let gate = {
             let mut shared = self.lock();
             shared.seen.push(request.clone());
+            if shared.panics.remove(spec.name) {
+                drop(shared);
+                panic!("{} broke", spec.name);
+            }
             shared.in_flight += 1;
             shared.most_in_flight = shared.most_in_flight.max(shared.in_flight);
             shared.gates.get(spec.name).cloned()
@@ -128,6 +144,7 @@ impl MockStack {
             return Err(Error::new(Cause::new(code, "made to fail"), request));
         }
         let answer = shared.answers.get_mut(spec.name).and_then(VecDeque::pop_front);
+        let answer = answer.or_else(|| shared.usual.get(spec.name).cloned());
         let json = answer
             .map_or_else(|| spec.empty_answer.as_bytes().to_vec(), |answer| answer.to_string().into_bytes());
         let answer = Op::decode_answer(request.op.index(), &json).expect("answer");

@@ -6,97 +6,95 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time;
-use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
-use super::args::{BotArgs, ChatArgs};
+use super::args::BotArgs;
 use super::exit::{Exit, Failure};
 use super::files;
-use super::listen::Endpoints;
+use super::listen::{Endpoints, OfRoom};
 use super::path_stats::{Row, Table};
 use super::paths::Paths;
+use super::rooms::{Ended, Process, Room};
 use super::supervisor::Supervisor;
 use super::timeline::Timeline;
 use super::{console, outbox, signals};
 use crate::bot::{Bot, Progress, Summary};
 use eitherway::nats::InboxCounts;
 
-pub(super) async fn run(args: BotArgs) -> Result<Exit, Failure> {
-    let span = args.paths.span();
-    over_paths(args).instrument(span).await
-}
-
-async fn over_paths(mut args: BotArgs) -> Result<Exit, Failure> {
+pub(super) async fn run(mut args: BotArgs) -> Result<Exit, Failure> {
     args.paths.queries = args.chat.queries;
     args.paths.outbox_after = args.outbox.after();
     if args.paths.no_nats {
         // Beside a service, the service removes what is old.
         args.paths.database = args.paths.database.with_retention(&args.keep);
     }
-    let mode = args.paths.database.file_mode;
-    args.chat.chat.check()?;
+    let rooms = Room::all(&args.chat, &args.paths, &args.outbox)?;
     let shutdown = signals::shutdown();
-    let supervisor = Supervisor::start(&shutdown);
+    let supervisor = Arc::new(Supervisor::start(&shutdown));
     let endpoints = Endpoints::start(&args.listen, "bot", &shutdown).await?;
-    let exit = open_and_chat(&args, mode, shutdown, &endpoints, &supervisor).await;
+    let file_mode = args.paths.database.file_mode;
+    let process = Process { chat: Arc::new(args.chat), file_mode, shutdown, supervisor };
+    let exit = process
+        .run(rooms, &endpoints, |room, told| {
+            let process = process.clone();
+            async move { open_and_chat(&process, &room, &told).await }
+        })
+        .await;
     endpoints.close().await;
     exit
 }
 
-async fn open_and_chat(
-    args: &BotArgs,
-    file_mode: u32,
-    shutdown: CancellationToken,
-    endpoints: &Endpoints,
-    supervisor: &Supervisor,
-) -> Result<Exit, Failure> {
-    let outbox = outbox::open(&args.outbox, &args.paths).await?;
-    let paths = Paths::open(&args.paths, "rosey-bot", outbox).await?;
+async fn open_and_chat(process: &Process, room: &Room, told: &OfRoom) -> Result<Ended, Failure> {
+    let outbox = outbox::open(&room.outbox, &room.paths).await?;
+    let paths = Paths::open(&room.paths, "rosey-bot", outbox).await?;
     let direct = paths.client().direct;
-    supervisor.ready_with(move || direct.database().map(|database| database.writer().silent));
-    let exit = chat(&args.chat, file_mode, &paths, shutdown, endpoints).await;
+    process
+        .supervisor
+        .ready_with(&room.name, move || direct.database().map(|database| database.writer().silent));
+    let ended = chat(process, room, &paths, told).await;
     paths.close().await;
-    exit
+    ended
 }
 
-/// Runs the bot until its input ends, or it is told to stop.
+/// Runs the bot in its room until its input ends, or it is told to stop.
 pub(super) async fn chat(
-    args: &ChatArgs,
-    file_mode: u32,
+    process: &Process,
+    room: &Room,
     paths: &Paths,
-    shutdown: CancellationToken,
-    endpoints: &Endpoints,
-) -> Result<Exit, Failure> {
-    endpoints.client(|| paths.client());
-    let name = args.chat.name().unwrap_or(&args.name);
-    let channel = args.channel.as_deref().or(args.chat.channel());
-    let source = args.chat.clone().of_channel(args.channel.as_deref()).open(name).await?;
+    told: &OfRoom,
+) -> Result<Ended, Failure> {
+    told.client(|| paths.client());
+    let (args, file_mode) = (&*process.chat, process.file_mode);
+    let name = room.source.name().unwrap_or(&args.name);
+    let channel = args.channel.as_deref().or(room.source.channel());
+    let source = room.source.clone().of_channel(args.channel.as_deref()).open(name).await?;
     tokio::select! {
         () = paths.usable() => {}
-        () = shutdown.cancelled() => {
-            let details = serde_json::json!({"summary": null});
-            console::ending("stopped before there was a path: nothing was read", Exit::Ok, None, details);
-            return Ok(Exit::Ok);
+        () = process.shutdown.cancelled() => {
+            let why = "stopped before there was a path: nothing was read";
+            console::ending(&room.says(why), Exit::Ok, None, of(room, serde_json::json!({"summary": null})));
+            return Ok(Ended { exit: Exit::Ok, why: why.to_owned() });
         }
     }
     let mut bot = Bot::new(paths.db.clone(), source).name(name).concurrency(args.concurrency);
     if let Some(channel) = channel {
         bot = bot.channel(channel);
     }
-    if let Some(room) = args.chat.room().filter(|_| args.several_bots) {
-        bot = bot.shared(room);
+    if let Some(shared) = room.source.room().filter(|_| args.several_bots) {
+        bot = bot.shared(shared);
     }
-    if let Some(commands) = args.commands() {
+    if let Some(commands) = args.commands(&room.source) {
         bot = bot.commands(commands);
     }
-    let timeline = match &args.timeline {
+    let timeline = match &room.timeline {
         Some(file) => Some(Timeline::start(file, file_mode, args.timeline_ms, paths.stats.clone()).await?),
         None => None,
     };
-    endpoints.bot(bot.progress());
-    let shown = tokio::spawn(show(bot.progress()));
-    let summary = bot.run(shutdown.cancelled()).await;
-    shown.abort();
+    told.bot(bot.progress());
+    let shown = room.is_alone.then(|| tokio::spawn(show(bot.progress())));
+    let summary = bot.run(process.shutdown.cancelled()).await;
+    if let Some(shown) = shown {
+        shown.abort();
+    }
     let drawn = match timeline {
         Some(timeline) => timeline.finish().await,
         None => true,
@@ -106,11 +104,11 @@ pub(super) async fn chat(
     let inbox = paths.inbox();
     let outbox = kept.as_ref().map(|(_, report)| *report);
     let exit = if summary.is_clean() && drawn { Exit::Ok } else { Exit::Failed };
-    let details = as_json(&summary, &rows, outbox, inbox.as_ref());
-    if let Some(file) = &args.report {
+    let details = of(room, as_json(&summary, &rows, outbox, inbox.as_ref()));
+    if let Some(file) = &room.report {
         report(file, file_mode, &details)?;
     }
-    let mut text = format!("{summary}\n\n{}", Table(&rows));
+    let mut text = room.says(&format!("{summary}\n\n{}", Table(&rows)));
     let outbox_line = kept.as_ref().and_then(|(file, report)| report.line(file));
     for line in outbox_line.into_iter().chain(inbox.as_ref().and_then(late)) {
         text.push('\n');
@@ -121,8 +119,21 @@ pub(super) async fn chat(
     } else {
         (!drawn).then(|| "the timeline is not complete".to_owned())
     };
+    let why = match (&summary.lost, &error) {
+        (Some(lost), _) => lost.clone(),
+        (None, Some(error)) => error.clone(),
+        (None, None) => summary.ended.as_str().to_owned(),
+    };
     console::ending(&text, exit, error, details);
-    Ok(exit)
+    Ok(Ended { exit, why })
+}
+
+/// The same with the room's name, if it has one.
+pub(super) fn of(room: &Room, mut details: serde_json::Value) -> serde_json::Value {
+    if !room.name.is_none() {
+        details["namespace"] = room.name.as_str().into();
+    }
+    details
 }
 
 /// A bar on a terminal, for as long as this runs.

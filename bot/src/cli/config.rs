@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use clap::builder::Resettable;
-use clap::{Arg, Command};
+use clap::{Arg, ArgAction, Command};
 use toml::de::DeTable;
 use toml::{Table, Value};
 
@@ -226,6 +226,10 @@ impl Reader<'_> {
             Value::String(text) => text,
             Value::Integer(number) => number.to_string(),
             Value::Boolean(flag) => flag.to_string(),
+            Value::Array(list) if takes_several(command, key) => {
+                let texts = list.iter().map(Value::as_str).collect::<Option<Vec<_>>>();
+                texts.ok_or_else(|| format!("{key}: expected a list of strings"))?.join(",")
+            }
             other => {
                 return Err(format!(
                     "{key}: expected a string, an integer, true or false, found a value of type {}",
@@ -290,6 +294,12 @@ fn wants_url(command: &Command, key: &str) -> bool {
     let takes = |arg: &Arg| {
         arg.get_long() == Some(key) && arg.get_value_names().is_some_and(|names| names == ["URL"])
     };
+    command.get_arguments().any(takes)
+}
+
+/// Whether the option of this name may be given several times, or with commas.
+fn takes_several(command: &Command, key: &str) -> bool {
+    let takes = |arg: &Arg| arg.get_long() == Some(key) && matches!(arg.get_action(), ArgAction::Append);
     command.get_arguments().any(takes)
 }
 

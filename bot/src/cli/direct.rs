@@ -48,9 +48,14 @@ impl DatabaseArgs {
         Ok(DatabaseOptions::Sqlite(options))
     }
 
+    /// Which one is used if none is named.
+    pub(super) fn usual(&self) -> &str {
+        self.usual.as_deref().unwrap_or(DEFAULT_DATABASE)
+    }
+
     /// The database that is named, or the usual one.
     pub(super) fn named_or_usual(&self) -> Result<DatabaseOptions, Failure> {
-        self.place(self.database_url.as_deref().unwrap_or(DEFAULT_DATABASE))
+        self.place(self.database_url.as_deref().unwrap_or_else(|| self.usual()))
     }
 
     /// Opens it.
@@ -127,7 +132,7 @@ impl DatabaseArgs {
     }
 
     async fn find(&self, database: &str) -> Option<SqlService<Op>> {
-        let place = self.place(DEFAULT_DATABASE).ok()?.existing();
+        let place = self.place(self.usual()).ok()?.existing();
         if place.lacks_file() {
             return None;
         }

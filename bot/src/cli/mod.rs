@@ -43,6 +43,7 @@ mod reload;
 mod resolved;
 mod restore;
 mod retention;
+mod rooms;
 mod secrets;
 mod send;
 mod serve;

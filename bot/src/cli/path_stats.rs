@@ -1,9 +1,11 @@
 //! What was sent, by operation: over which path, how often it failed, how long it took.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use eitherway_layers::{Class, Classify};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,8 @@ use tower::util::BoxCloneSyncService;
 use tower::{ServiceExt, service_fn};
 
 use crate::op::{Error, Op, Request};
+use eitherway::OpId;
+use eitherway::clock;
 use eitherway::operation::{Kind, Operation};
 use eitherway::reply::Via;
 use eitherway::stack::BoxedStack;
@@ -26,6 +30,23 @@ struct State {
     rows: Vec<Counts>,
     /// Since it was last taken.
     window: Window,
+    /// The last ones that change something, or have failed; the newest behind.
+    last: VecDeque<Last>,
+}
+
+/// How many of the last operations are kept.
+const LAST: usize = 12;
+
+/// An operation that has ended.
+#[derive(Clone, Debug)]
+pub(super) struct Last {
+    /// When, in unix milliseconds.
+    pub(super) at: i64,
+    pub(super) operation: &'static str,
+    pub(super) id: OpId,
+    /// The path that served, or the class of the error.
+    pub(super) ended: Result<Via, Class>,
+    pub(super) took: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -113,7 +134,13 @@ impl Default for PathStats {
         // An auto-sizing histogram of two digits cannot fail to be made; an empty one would only lose percentiles.
         let took = Histogram::new(2).unwrap_or_else(|_| unreachable!("two significant digits are valid"));
         let rows = vec![Counts { served: Served::default(), took }; Op::SPECS.len()];
-        Self { state: Arc::new(Mutex::new(State { rows, window: Window::default() })) }
+        Self {
+            state: Arc::new(Mutex::new(State {
+                rows,
+                window: Window::default(),
+                last: VecDeque::with_capacity(LAST),
+            })),
+        }
     }
 }
 
@@ -124,20 +151,28 @@ impl PathStats {
         BoxCloneSyncService::new(service_fn(move |request: Request| {
             let (stack, stats) = (stack.clone(), stats.clone());
             async move {
-                let (index, start) = (request.op.index(), Instant::now());
+                let (index, id, start) = (request.op.index(), request.head.id.clone(), Instant::now());
                 let result = stack.oneshot(request).await;
-                stats.record(index, result.as_ref().map(|reply| reply.via), start.elapsed());
+                stats.record(index, id, result.as_ref().map(|reply| reply.via), start.elapsed());
                 result
             }
         }))
     }
 
-    fn record(&self, index: usize, via: Result<Via, &Error>, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    fn record(&self, index: usize, id: OpId, via: Result<Via, &Error>, took: Duration) {
+        let (micros, at) = (u64::try_from(took.as_micros()).unwrap_or(u64::MAX), clock::now());
         let mut state = self.state.lock();
-        let State { rows, window } = &mut *state;
+        let State { rows, window, last } = &mut *state;
         let (Some(counts), Some(spec)) = (rows.get_mut(index), Op::SPECS.get(index)) else { return };
         counts.served.add(via, micros);
+        // A bot asks so often whether there is something to say, and whether it leads, that nothing else would be left.
+        let asks = spec.claim || spec.kind == Kind::Query;
+        if !asks || via.is_err() {
+            if last.len() == LAST {
+                last.pop_front();
+            }
+            last.push_back(Last { at, operation: spec.name, id, ended: via.map_err(Classify::class), took });
+        }
         // It grows as it must: an operation takes hours at most.
         let _ = counts.took.record(micros);
         match spec.kind {
@@ -149,6 +184,11 @@ impl PathStats {
     /// What has ended since this was last asked.
     pub(super) fn window(&self) -> Window {
         std::mem::take(&mut self.state.lock().window)
+    }
+
+    /// The last ones that have ended, the newest first.
+    pub(super) fn last(&self) -> Vec<Last> {
+        self.state.lock().last.iter().rev().cloned().collect()
     }
 
     /// One row for each operation that was sent.

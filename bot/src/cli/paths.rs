@@ -266,6 +266,7 @@ impl Paths {
             direct: self.runtime.direct().clone(),
             outbox: self.runtime.outbox().cloned(),
             circuits: self.runtime.circuits().cloned(),
+            stats: self.stats.clone(),
         }
     }
 

@@ -5,9 +5,11 @@ use super::exit::{Exit, Failure};
 use super::listen::Endpoints;
 use super::namespaces::Wanted;
 use super::number::{counted, were};
+use super::rooms::Room;
 use super::supervisor::Supervisor;
-use super::{console, signals};
+use super::{bot, console, signals};
 use crate::op::Op;
+use eitherway::Namespace;
 use eitherway::nats::NatsOptions;
 use eitherway::service::{self, Served, ServiceOptions};
 use tokio_util::sync::CancellationToken;
@@ -19,7 +21,7 @@ pub(super) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let endpoints = Endpoints::start(&args.listen, "serve", &shutdown).await?;
     let served = serve(args, wanted, &shutdown, &endpoints, &supervisor).await;
     endpoints.close().await;
-    Ok(report(&served?, Exit::Ok))
+    Ok(report(&served?, Exit::Ok, None))
 }
 
 async fn serve(
@@ -38,7 +40,7 @@ async fn serve(
             one(nats.namespace(namespace), &database, options, shutdown, endpoints, supervisor).await
         }
         Wanted::Several(databases) => {
-            let options = args.service.options().monitor(endpoints.monitor(false));
+            let options = args.service.options().monitor(endpoints.room(&Namespace::none()).monitor(false));
             let options = args.namespaces.options(options, &databases);
             let stopped = shutdown.cancelled();
             supervisor.ready();
@@ -56,7 +58,8 @@ async fn one(
     endpoints: &Endpoints,
     supervisor: &Supervisor,
 ) -> Result<Served, Failure> {
-    let options = options.monitor(endpoints.monitor(true));
+    let told = endpoints.room(&Namespace::none());
+    let options = options.monitor(told.monitor(true));
     let place = database.named_or_usual()?;
     if place.is_to_come().await {
         supervisor.ready();
@@ -68,9 +71,9 @@ async fn one(
         }
     }
     let db = database.open().await?;
-    endpoints.database(&db, place);
+    told.database(&db, place);
     let writer = db.clone();
-    supervisor.ready_with(move || Some(writer.writer().silent));
+    supervisor.ready_with(&Namespace::none(), move || Some(writer.writer().silent));
     let served = service::serve(nats, db.clone(), options, || {}, shutdown.cancelled()).await;
     db.close().await;
     Ok(served?)
@@ -98,8 +101,8 @@ impl ServiceArgs {
     }
 }
 
-/// Reports what was served, and what was lost. `before` is how the rest of the command has ended.
-pub(super) fn report(served: &Served, before: Exit) -> Exit {
+/// Reports what was served, and what was lost. `before` is how the rest of the command has ended, in this room.
+pub(super) fn report(served: &Served, before: Exit, room: Option<&Room>) -> Exit {
     let Served { done, repeated, refused, expired, failed, returned, lost, buried, overruns, .. } = served;
     // A request that was delivered twice was served twice.
     let mut text = format!("stopped: {} served, {lost} lost", counted(*done, "request"));
@@ -121,6 +124,10 @@ pub(super) fn report(served: &Served, before: Exit) -> Exit {
         exit => exit,
     };
     let error = (*lost > 0).then(|| format!("{} lost", were(*lost, "operation")));
-    console::ending(&text, exit, error, serde_json::json!({"served": served, "overruns": overruns}));
+    let details = serde_json::json!({"served": served, "overruns": overruns});
+    match room {
+        Some(room) => console::ending(&room.says(&text), exit, error, bot::of(room, details)),
+        None => console::ending(&text, exit, error, details),
+    }
     exit
 }

@@ -1,10 +1,13 @@
 //! What the service manager is told (systemd, `Type=notify`): that this process is ready, that it is about to end, and that it
 //! lives, as long as its writer does. Without `NOTIFY_SOCKET` nobody is told anything.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use eitherway::Namespace;
+use parking_lot::Mutex;
 use sd_notify::NotifyState;
 use tokio::time;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -12,10 +15,14 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// For how long the writer of the database has not turned to its queue; none while no database is open here.
 type Silence = Box<dyn Fn() -> Option<Duration> + Send + Sync>;
 
+/// That of each room's, and of the database of a service.
+type Silences = Mutex<BTreeMap<Namespace, Silence>>;
+
 /// Tells the service manager. It ends when this is dropped.
 pub(super) struct Supervisor {
-    silence: Arc<OnceLock<Silence>>,
-    is_ready: AtomicBool,
+    silences: Arc<Silences>,
+    /// How many rooms are not ready yet.
+    waits: AtomicUsize,
     stops: Arc<Stopping>,
     _end: Option<DropGuard>,
 }
@@ -40,33 +47,55 @@ impl Drop for Supervisor {
 
 impl Supervisor {
     pub(super) fn start(shutdown: &CancellationToken) -> Self {
-        let silence = Arc::<OnceLock<Silence>>::default();
+        let silences = Arc::<Silences>::default();
         let stops = Arc::<Stopping>::default();
         let end = std::env::var_os("NOTIFY_SOCKET").is_some().then(|| {
             let (end, shutdown) = (CancellationToken::new(), shutdown.clone());
-            let (ended, silence, stops) = (end.clone(), Arc::clone(&silence), Arc::clone(&stops));
-            tokio::spawn(async move { ended.run_until_cancelled(run(shutdown, &silence, &stops)).await });
+            let (ended, silent, stops) = (end.clone(), Arc::clone(&silences), Arc::clone(&stops));
+            tokio::spawn(async move { ended.run_until_cancelled(run(shutdown, &silent, &stops)).await });
             end.drop_guard()
         });
-        Self { silence, is_ready: AtomicBool::new(false), stops, _end: end }
+        Self { silences, waits: AtomicUsize::new(1), stops, _end: end }
+    }
+
+    /// Sets how many rooms are to be ready before the process is: one, if nothing is said.
+    pub(super) fn waits_for(&self, rooms: usize) {
+        self.waits.store(rooms, Ordering::Relaxed);
     }
 
     /// The files are open, or there is a NATS server to wait for before one is made. However long it is away, that is no reason to
     /// start this process again.
     pub(super) fn ready(&self) {
-        if !self.is_ready.swap(true, Ordering::Relaxed) {
+        let one_less = |rooms: usize| rooms.checked_sub(1);
+        if self.waits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) == Ok(1) {
             tell(&[NotifyState::Ready]);
         }
     }
 
-    /// The same, with the writer that is to feed the watchdog.
-    pub(super) fn ready_with(&self, silence: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
-        let _ = self.silence.set(Box::new(silence));
+    /// The same of a room, with the writer that is to feed the watchdog.
+    pub(super) fn ready_with(
+        &self,
+        room: &Namespace,
+        silence: impl Fn() -> Option<Duration> + Send + Sync + 'static,
+    ) {
+        self.silences.lock().insert(room.clone(), Box::new(silence));
         self.ready();
+    }
+
+    /// A room has ended: it is waited for no more, and its writer feeds nothing.
+    pub(super) fn forgets(&self, room: &Namespace) {
+        if self.silences.lock().remove(room).is_none() {
+            self.ready();
+        }
     }
 }
 
-async fn run(shutdown: CancellationToken, silence: &OnceLock<Silence>, stops: &Stopping) {
+/// For how long the writer that is silent for the longest has been.
+fn longest(silences: &Silences) -> Option<Duration> {
+    silences.lock().values().filter_map(|silence| silence()).max()
+}
+
+async fn run(shutdown: CancellationToken, silences: &Silences, stops: &Stopping) {
     let watchdog = Watchdog::of_environment();
     let stopping = async {
         shutdown.cancelled().await;
@@ -76,7 +105,7 @@ async fn run(shutdown: CancellationToken, silence: &OnceLock<Silence>, stops: &S
     let feeding = async {
         let Some(watchdog) = watchdog else { return std::future::pending().await };
         loop {
-            if watchdog.is_fed(silence.get().and_then(|silence| silence())) {
+            if watchdog.is_fed(longest(silences)) {
                 tell(&[NotifyState::Watchdog]);
             }
             time::sleep(watchdog.every()).await;

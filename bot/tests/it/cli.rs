@@ -174,8 +174,18 @@ fn a_timeline_has_every_operation_once_in_the_stretch_in_which_it_ended() {
     std::fs::write(here.join("chat"), events(1_700_000_000).chain(events(1_700_000_002)).collect::<String>())
         .unwrap();
     let url = file.url();
-    let bot =
-        ["bot", "--no-nats", "--database-url", &url, "--chat", "jsonl:chat?speed=1", "--report", "report"];
+    let bot = [
+        "bot",
+        "--no-nats",
+        "--database-url",
+        &url,
+        "--chat",
+        "jsonl:chat?speed=1",
+        "--report",
+        "report",
+        "--outbox",
+        "off",
+    ];
     let (code, text) =
         outcome(rosey(file.dir()).args(bot).args(["--timeline", "timeline", "--timeline-ms", "100"]));
     assert_eq!(code, Some(0), "{text}");

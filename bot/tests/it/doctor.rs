@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::promises::permissions::server;
 use crate::support::program::{Ran, finished, json_lines, rosey, write};
 use crate::support::*;
 
@@ -96,6 +97,30 @@ async fn each_permission_that_is_missing_is_named() {
     assert!(!said.contains("rosey.db.user.left"), "what is allowed is not named: {said}");
     let said = report.says("client subjects", "warning");
     assert!(said.contains("rosey.db.query.user_stats") && !said.contains("channel_stats"), "{said}");
+}
+
+#[tokio::test]
+async fn the_users_of_the_deployed_server_have_what_they_need_and_are_told_what_they_are() {
+    let (dir, file) = (tempfile::tempdir().unwrap(), DbFile::new());
+    let server = server(dir.path(), None, "").await;
+    let user = |name: &str| {
+        let mut command = doctor(&file, &server.url().replace("nats://", &format!("nats://{name}:x@")));
+        command.env("ROSEY_NATS_INBOX_PREFIX", format!("_INBOX.{name}"));
+        command
+    };
+    for (name, other, says) in [
+        ("service", "client subjects", "no bot can run as it"),
+        ("bot", "service subjects", "no service can run as it"),
+    ] {
+        let (report, _) = Report::of(&mut user(name)).await;
+        for subject in ["service subjects", "client subjects", "jetstream"] {
+            report.says(subject, "ok");
+        }
+        let said = report.says(other, "ok");
+        assert!(said.contains(says), "{name}: {said}");
+    }
+    let (report, _) = Report::of(&mut user("reader")).await;
+    assert!(report.says("client subjects", "warning").contains("rosey.db.kv.get"), "{:#}", report.0);
 }
 
 #[tokio::test]

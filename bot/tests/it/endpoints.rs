@@ -15,14 +15,14 @@ use crate::support::*;
 use scrape::Scrape;
 
 /// What a process answers.
-struct Endpoints {
+pub(crate) struct Endpoints {
     url: String,
     client: reqwest::Client,
 }
 
 impl Endpoints {
     /// Of a process that was started with `--listen 127.0.0.1:0`.
-    async fn of(process: &Running) -> Self {
+    pub(crate) async fn of(process: &Running) -> Self {
         const SAID: &str = "endpoints at http://";
         process.says(SAID).await;
         let log = process.log();
@@ -46,18 +46,18 @@ impl Endpoints {
         (code, serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}")))
     }
 
-    async fn status(&self) -> Value {
+    pub(crate) async fn status(&self) -> Value {
         self.json("/status.json").await.1
     }
 
-    async fn scrape(&self) -> Scrape {
+    pub(crate) async fn scrape(&self) -> Scrape {
         let (code, text) = self.get("/metrics").await;
         assert_eq!(code, StatusCode::OK, "{text}");
         Scrape::read(&text)
     }
 
     /// Whether it is alive, and whether it is ready: what the codes say is what stands in the answers.
-    async fn alive_and_ready(&self) -> (bool, bool) {
+    pub(crate) async fn alive_and_ready(&self) -> (bool, bool) {
         let mut says = [false; 2];
         for (says, (path, word)) in says.iter_mut().zip([("/livez", "alive"), ("/readyz", "ready")]) {
             let (code, json) = self.json(path).await;
@@ -69,13 +69,13 @@ impl Endpoints {
     }
 
     /// Waits until it is ready.
-    async fn are_ready(&self) {
+    pub(crate) async fn are_ready(&self) {
         let ready = || async { self.alive_and_ready().await == (true, true) };
         assert!(holds_within(LIMIT, ready).await, "{:#}", self.json("/readyz").await.1);
     }
 
     /// Waits until this check is not met; it then.
-    async fn fails(&self, check: &str) -> Value {
+    pub(crate) async fn fails(&self, check: &str) -> Value {
         let failing = || async { self.check(check).await.is_some_and(|found| found["ok"] == false) };
         assert!(holds_within(LIMIT, failing).await, "{check}: {:#}", self.json("/readyz").await.1);
         self.check(check).await.unwrap()

@@ -3,8 +3,12 @@
 mod commands;
 mod crowd;
 mod faults;
+mod hangs;
 mod netsplit;
 mod observed;
+mod offered;
+mod rooms;
+mod sasl;
 mod speaking;
 mod two_bots;
 

@@ -2,6 +2,7 @@
 
 mod acts;
 mod browser;
+mod looks;
 mod pictures;
 mod served;
 

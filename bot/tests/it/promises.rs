@@ -19,7 +19,7 @@ mod migrating;
 mod operators;
 mod order;
 pub(crate) mod other_programs;
-mod permissions;
+pub(crate) mod permissions;
 mod poison;
 mod progress;
 mod replies;

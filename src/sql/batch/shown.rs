@@ -1,5 +1,6 @@
 //! What runs, for benches and tests that look at it from outside.
 
+use super::once::Once;
 use super::rows::Rows;
 use super::strings::{Part, Strings};
 use crate::operation::Persist;
@@ -10,7 +11,7 @@ use crate::store::queue::Write;
 use crate::store::retention;
 
 /// The transaction in which a batch of requests is applied, if all of them are new. Shown for benches that run it without the
-/// store; it may change in any version.
+/// store; it may change in any version. A single event is one statement in the store: see [`alone`].
 #[derive(Debug)]
 pub struct BatchShown {
     /// In the order in which they run, from `BEGIN` to `COMMIT`. Where all requests are claims, the store sends the last one
@@ -82,6 +83,16 @@ pub fn texts<O: Persist>() -> Vec<(&'static str, String)> {
         (spec.name, writes.unwrap_or_else(|| question.alone.to_string()))
     };
     audit::questions::<O>().enumerate().map(&mut text).collect()
+}
+
+/// What a single event is applied by: of each kind that has it the name, what makes its view on a connection, and the statement.
+#[must_use]
+pub fn alone<O: Persist>() -> Vec<(&'static str, String, String)> {
+    let once = Once::of::<O>();
+    let text = |(kind, create, insert): (usize, &str, &str)| {
+        (O::SPECS[kind].name, create.to_owned(), insert.to_owned())
+    };
+    once.texts().map(text).collect()
 }
 
 /// What each sweep of these operations runs: the string that finds, and the one that removes.

@@ -129,6 +129,51 @@ fn a_batch_is_shown_statement_by_statement_as_the_writer_runs_it() {
     }
 }
 
+/// All that is there, without the times at which it was applied.
+async fn content(connection: &mut SqliteConnection) -> Vec<String> {
+    let rows = "SELECT json_array(id, operation, hash, occurred_at, batch, answer, typeof(hash), typeof(occurred_at)) FROM ledger
+                UNION ALL SELECT json_array(op_id, at, text, typeof(at)) FROM line ORDER BY 1";
+    sqlx::query_scalar(rows).fetch_all(connection).await.expect("rows")
+}
+
+/// As one statement, and as the string that it is on a connection where that cannot be had.
+#[tokio::test]
+async fn an_event_that_comes_alone_leaves_what_a_batch_leaves_and_is_known_when_it_comes_again() {
+    let request = Request::<Op>::new(Line::<0> { text: "a \"line\" \u{e9}".to_owned() });
+    let other = Request::<Op>::new(Line::<1> { text: "another".to_owned() });
+    let write = || Write::new(&request, 0, 1000).expect("JSON");
+    let other = || Write::new(&other, 1, 1000).expect("JSON");
+    let mut contents = Vec::new();
+    for is_alone in [true, false] {
+        let (_dir, mut opened) = migrated().await;
+        let connection = &mut opened.writer;
+        let mut frames = BatchSql::of::<Op>();
+        let batches =
+            if is_alone { vec![vec![write()], vec![other()]] } else { vec![vec![write(), other()]] };
+        for batch in batches {
+            let applied = apply((&mut *connection, 0), &mut frames, 7, &batch).await.expect("applied");
+            assert_eq!((applied.new, applied.duplicates.len()), (batch.len() as u64, 0));
+        }
+        let views: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM temp.sqlite_schema WHERE type = 'view' AND name IN ('eitherway_once_line_0', 'eitherway_once_line_1')",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .expect("a count");
+        assert_eq!(views, if is_alone { 2 } else { 0 }, "a batch needs none");
+        contents.push(content(connection).await);
+
+        let again = apply((&mut *connection, 0), &mut frames, 8, &[write()]).await.expect("known");
+        assert_eq!((again.new, again.duplicates), (0, vec![0]));
+        let changed = Write { hash: 1, ..write() };
+        let reused = apply((&mut *connection, 0), &mut frames, 9, &[changed]).await.expect("refused");
+        assert!(matches!(reused.outcomes[..], [Outcome::IdReused]));
+        assert_eq!(content(connection).await, contents[0], "nothing twice");
+    }
+    assert_eq!(contents[0], contents[1]);
+    assert_eq!(contents[0].len(), 4);
+}
+
 #[test]
 fn beyond_so_many_sets_of_operations_each_has_a_string_of_its_own() {
     let mut strings = Strings::of::<Op>();

@@ -6,6 +6,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
 
+use super::once::Once;
 use super::rows::Rows;
 use super::strings::{Joined, Strings};
 use crate::error::Cause;
@@ -14,6 +15,7 @@ use crate::sqlite::limit;
 use crate::sqlite::statements::run;
 use crate::store::call;
 use crate::store::keeper::Keeper;
+use crate::store::queue::Write;
 use crate::store::writer::Outcome;
 
 /// What became of a transaction.
@@ -38,6 +40,7 @@ pub(in crate::sql) struct BatchSql {
     silences: Vec<&'static str>,
     pub(super) applies: &'static [Option<ApplyFn>],
     pub(in crate::sql) strings: Strings,
+    pub(super) once: Once,
     /// What time it is.
     pub(in crate::sql) keeper: Arc<Keeper>,
 }
@@ -50,6 +53,7 @@ impl BatchSql {
             silences: call::silences::<O>(),
             applies: O::APPLY,
             strings: Strings::of::<O>(),
+            once: Once::of::<O>(),
             keeper: Arc::default(),
         }
     }
@@ -121,6 +125,22 @@ impl From<sqlx::Error> for Failed {
 }
 
 impl Done {
+    /// Runs a single request, which is new or an error: its id is in the ledger already.
+    pub(super) async fn once(
+        &mut self,
+        connection: &mut SqliteConnection,
+        shared: Shared,
+        statement: &Arc<str>,
+        write: &Write,
+    ) -> Result<(), sqlx::Error> {
+        // JSON that serde wrote: always UTF-8.
+        let payload = String::from_utf8_lossy(&write.payload).into_owned();
+        let query = shared.query(statement).bind(write.id.to_string()).bind(write.occurred_at);
+        hop(connection, query.bind(payload).bind(write.hash)).await?;
+        self.new += 1;
+        Ok(())
+    }
+
     pub(super) async fn run(
         &mut self,
         connection: &mut SqliteConnection,

@@ -12,7 +12,8 @@ pub(super) const FORMS: &str = "a chat is jsonl:FILE or jsonl:- (standard input)
                                      cytube:// (or cytube+http://) and NAME@HOST:PORT/CHANNEL, and may end in ?login=FILE \
                                      (the account's password), ?key=FILE (the channel's) or ?ca=FILE; or \
                                      kryten:// (or kryten+tls://) and ROBOT@NATSHOST:PORT/CYTUBEHOST/CHANNEL, and may end in \
-                                     ?credentials=FILE (for NATS) or ?ca=FILE";
+                                     ?credentials=FILE (for NATS) or ?ca=FILE; where there are several, NAME= stands in front \
+                                     of each";
 
 /// Why a chat could not be opened.
 #[derive(Debug)]

@@ -93,6 +93,18 @@ pub trait ChatSender: Send + Sync {
     /// From now on, what is accepted is said only while this holds: an implementation that keeps messages asks it in front of each line.
     fn only_while(&self, _may_speak: MaySpeak) {}
 
+    /// Whether the channel is heard: not while a connection is silent that should not be. Asked where other bots may be in the room.
+    /// Default: as far as is known.
+    fn hears(&self) -> bool {
+        true
+    }
+
+    /// Sends a private message to one user that is no message of the queue: also while another bot speaks in the room. Default: as
+    /// [`pm`](Self::pm).
+    fn hint<'a>(&'a self, user: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
+        self.pm(user, text)
+    }
+
     /// Sends a message to the whole channel.
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>>;
 

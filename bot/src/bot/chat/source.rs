@@ -3,6 +3,10 @@ use std::str::FromStr;
 use super::error::{FORMS, OpenError};
 use super::{Chat, cytube, irc, jsonl, kryten};
 
+/// What a value begins with.
+const SCHEMES: [&str; 8] =
+    ["jsonl", "irc", "irc+tls", "ircs", "cytube", "cytube+http", "kryten", "kryten+tls"];
+
 /// A chat to open: the value of `--chat`.
 ///
 /// ```
@@ -71,9 +75,19 @@ impl Source {
         }
     }
 
+    /// Whether it is what the process reads from its standard input.
+    pub const fn is_stdin(&self) -> bool {
+        matches!(self, Self::Jsonl(jsonl::Recording { file: None, .. }))
+    }
+
     /// Whether it is a recording or a pipe, and no network of people.
     pub const fn is_recording(&self) -> bool {
         matches!(self, Self::Jsonl(_))
+    }
+
+    /// Whether a value that begins with this word and a colon is of a known kind.
+    pub fn is_scheme(word: &str) -> bool {
+        SCHEMES.contains(&word)
     }
 
     /// The supported forms, for people.
@@ -157,6 +171,14 @@ mod tests {
             let error = text.parse::<Source>().expect_err(text).to_string();
             assert!(error.contains(reason), "{text}: {error}");
             assert!(error.contains("jsonl:FILE or jsonl:-"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn every_scheme_is_one_that_is_read() {
+        for scheme in SCHEMES {
+            let error = format!("{scheme}:").parse::<Source>().expect_err(scheme).to_string();
+            assert!(!error.contains("no network"), "{error}");
         }
     }
 

@@ -28,6 +28,8 @@ pub struct Commands {
     /// Those who have spoken since the bot came, or since a message was left for them: nothing waits for them that they were
     /// not told.
     heard: Mutex<HashSet<String>>,
+    /// Who was told which bot answers here: user and bot.
+    told: Mutex<HashSet<(String, String)>>,
 }
 
 impl Default for Commands {
@@ -39,6 +41,7 @@ impl Default for Commands {
             language: Language::default(),
             pace: Mutex::default(),
             heard: Mutex::default(),
+            told: Mutex::default(),
         }
     }
 }
@@ -69,6 +72,15 @@ impl Commands {
             heard.clear();
         }
         heard.insert(key(user).into_owned())
+    }
+
+    /// Whether this user was not told yet that this bot answers here.
+    pub(super) fn first_told(&self, user: &str, leader: &str) -> bool {
+        let mut told = self.told.lock();
+        if told.len() >= MOST_HEARD {
+            told.clear();
+        }
+        told.insert((user.to_owned(), leader.to_owned()))
     }
 
     /// Something waits for this user.

@@ -43,6 +43,13 @@ impl Language {
         format!("{} {}", command.as_str(), self.form(command))
     }
 
+    pub(super) fn asks_another(self, leader: &str) -> String {
+        match self {
+            English => format!("{leader} answers here at present: ask that one"),
+            German => format!("hier antwortet im Moment {leader}: frag dort"),
+        }
+    }
+
     pub(super) const fn yourself(self) -> &'static str {
         self.of("that is you, and you are here", "das bist du, und du bist da")
     }

@@ -73,6 +73,24 @@ fn is_recent(event: &Event) -> bool {
     event.occurred_at() >= clock::now() - LATEST
 }
 
+/// Tells a user once who asks this bot in private that another one leads: that one answers.
+pub(super) async fn point_to<S: Stack<Op>>(bot: Context<S>, event: Event, leader: String) {
+    let (Some(commands), Body::Pm { user, content }) = (bot.commands(), &event.body) else { return };
+    let gives_one = names::read(content, &commands.prefix, &commands.known).is_some();
+    let may_ask = !asks_in_vain(&bot, &event, user) && bot.room().has(user);
+    if gives_one && may_ask && commands.pace.lock().allows(user) && commands.first_told(user, &leader) {
+        let hint = commands.language.asks_another(&leader);
+        if let Err(unsent) = bot.sender().hint(user, &hint).await {
+            debug!("{} is not told who answers: {unsent}", brief(user));
+        }
+    }
+}
+
+/// Whether a line is not answered, whatever it is: an old one, and one of the bot's own.
+fn asks_in_vain<S>(bot: &Context<S>, event: &Event, user: &str) -> bool {
+    !is_recent(event) || same(user, &bot.identity().name)
+}
+
 /// Answers a line that gives a command.
 async fn asked<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let (user, line, privately) = match &event.body {
@@ -82,7 +100,7 @@ async fn asked<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     };
     let Some(commands) = bot.commands() else { return };
     let Some(Asked { command, rest }) = names::read(line, &commands.prefix, &commands.known) else { return };
-    if !is_recent(&event) || same(user, &bot.identity().name) {
+    if asks_in_vain(&bot, &event, user) {
         return;
     }
     if privately && !bot.room().has(user) {

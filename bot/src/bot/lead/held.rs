@@ -46,6 +46,21 @@ impl Held {
         lists
     }
 
+    /// Since when lines are of interest for what is held, in unix seconds by the clock of the one who has written them; none if nothing
+    /// is held.
+    pub(in crate::bot) fn since(&self, ahead: i64) -> Option<u32> {
+        let first = self.events.iter().map(|(_, event)| event.occurred_at()).min()?;
+        Some(u32::try_from((first + ahead - APART) / 1000).unwrap_or_default())
+    }
+
+    /// Takes what was held until then.
+    pub(in crate::bot) fn take_until(&mut self, until: Instant) -> Vec<Event> {
+        let later = self.events.partition_point(|(held, _)| *held <= until);
+        let events: Vec<Event> = self.events.drain(..later).map(|(_, event)| event).collect();
+        self.bytes = self.bytes.saturating_sub(events.iter().map(size).sum());
+        events
+    }
+
     pub(in crate::bot) fn take(&mut self) -> Vec<Event> {
         std::mem::take(self).events.into_iter().map(|(_, event)| event).collect()
     }
@@ -90,12 +105,6 @@ fn size(event: &Event) -> usize {
 /// Whether it is a line of this bot: what bots say is no line.
 pub(in crate::bot) fn is_said_by(event: &Event, bot: &str) -> bool {
     matches!(&event.body, Body::Message { user, .. } | Body::History { user, .. } if same(user, bot))
-}
-
-/// Since when lines are of interest for these events, in unix seconds by the clock of the one who has written them.
-pub(in crate::bot) fn since(events: &[Event], ahead: i64) -> u32 {
-    let first = events.iter().map(Event::occurred_at).min().unwrap_or_default();
-    u32::try_from((first + ahead - APART) / 1000).unwrap_or_default()
 }
 
 /// The events without the lines that are written already. `lines`: those, with the times of a clock that is ahead of ours by so many

@@ -1,32 +1,55 @@
 //! The task that asks for the lead, and gives it back.
 
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::super::context::Context;
+use super::super::dispatch::panic_message;
 use super::lease::{LONGEST, Role};
 use crate::op::{Lead, Op, RoseyClient};
 use eitherway::client::Stack;
 
-/// Keeps the lead while the bot is in its room, or watches the one who has it, until `stop`.
+/// How soon what has failed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Keeps the lead while the bot is in its room, or watches the one who has it, until `stop`. A panic costs the time that the lead
+/// lasts at most: it is told, and the task begins again.
 pub(in crate::bot) async fn keep<S: Stack<Op>>(bot: Context<S>, stop: CancellationToken) {
+    while let Err(panic) = AssertUnwindSafe(keep_on(&bot, &stop)).catch_unwind().await {
+        bot.progress().handler_panic();
+        let message = panic_message(&*panic);
+        warn!("the task that keeps the lead panicked, and begins again: {message}");
+        if timeout(AGAIN, stop.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+async fn keep_on<S: Stack<Op>>(bot: &Context<S>, stop: &CancellationToken) {
     let lease = bot.lease();
     let Some(room) = lease.room() else { return };
     let mut told = None;
     loop {
-        if bot.room().online() != Some(true) {
-            if lease.may_speak() {
-                give_back(&bot).await;
+        let (is_inside, hears) = (bot.room().online() == Some(true), bot.sender().hears());
+        if !is_inside || !hears {
+            if is_inside && lease.may_speak() {
+                info!("nothing is heard of {room}: the lead is given up, for another bot to take");
             }
-            lease.given_back();
+            lease.lose();
+            let is_told = !lease.may_be_held() || give_back(bot).await;
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = lease.wakes.notified() => continue,
+                () = tokio::time::sleep(AGAIN), if !is_told || !hears => continue,
             }
         }
         let asked = lease.asking();
-        match timeout(LONGEST, bot.db().lead(lead(&bot, room, asked.seconds))).await {
+        match timeout(LONGEST, bot.db().lead(lead(bot, room, asked.seconds))).await {
             Ok(Ok(leader)) => lease.answered(asked, leader),
             Ok(Err(error)) => {
                 debug!("who leads is not known: {error}");
@@ -62,13 +85,19 @@ fn tell(room: &str, before: Option<&Role>, now: Option<&Role>) {
     }
 }
 
-/// Gives the lead back, so that another one need not wait for its end.
-pub(in crate::bot) async fn give_back<S: Stack<Op>>(bot: &Context<S>) {
-    let Some(room) = bot.lease().room() else { return };
-    if let Ok(Err(error)) = timeout(LONGEST, bot.db().lead(lead(bot, room, 0))).await {
-        debug!("the lead is not given back, and ends by itself: {error}");
+/// Gives the lead back, so that another one need not wait for its end. Returns whether the database knows it, or need not.
+pub(in crate::bot) async fn give_back<S: Stack<Op>>(bot: &Context<S>) -> bool {
+    let Some(room) = bot.lease().room() else { return true };
+    bot.lease().lose();
+    match timeout(LONGEST, bot.db().lead(lead(bot, room, 0))).await {
+        Ok(Ok(_)) => {
+            bot.lease().given_back();
+            return true;
+        }
+        Ok(Err(error)) => debug!("the lead is not given back: {error}"),
+        Err(_) => debug!("the lead is not given back in time"),
     }
-    bot.lease().given_back();
+    false
 }
 
 fn lead<S>(bot: &Context<S>, room: &str, seconds: u32) -> Lead {

@@ -62,6 +62,8 @@ struct State {
     silent: bool,
     /// By how much our clock was ahead, in milliseconds.
     ours: i64,
+    /// Until when the database may say that this bot leads; an answer may have been lost.
+    held_until: Option<Instant>,
 }
 
 /// The one who led before.
@@ -186,6 +188,8 @@ impl Lease {
             let asked = asked.until();
             *until = Until { at: until.at.min(asked.at), wall: until.wall.min(asked.wall) };
         }
+        let ends = asked.at + LONGEST + Duration::from_secs(u64::from(seconds));
+        state.held_until = state.held_until.max(Some(ends));
         asked
     }
 
@@ -212,6 +216,7 @@ impl Lease {
         } else {
             // It led itself, and its time has ended unnoticed.
             state.overslept |= matches!(state.answered, Answered::Ours(_));
+            state.held_until = None;
             state.led_by_other = Some(Before { name: leader.leader.clone(), ahead: leader.skew });
             state.company = true;
             let age = Duration::from_millis(u64::try_from(leader.age).unwrap_or_default());
@@ -232,11 +237,21 @@ impl Lease {
         self.changed.notify_one();
     }
 
-    /// It is given back: the bot is not in the room any more.
-    pub(super) fn given_back(&self) {
+    /// This bot does not count on it any more: it is not in the room, or hears nothing of it.
+    pub(super) fn lose(&self) {
         let mut state = self.state.lock();
         state.answered = Answered::Nothing;
         (state.failing, state.first_asked) = (None, None);
+    }
+
+    /// Whether the database may say that this bot leads.
+    pub(in crate::bot) fn may_be_held(&self) -> bool {
+        self.state.lock().held_until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// The database says so no more.
+    pub(super) fn given_back(&self) {
+        self.state.lock().held_until = None;
     }
 }
 

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `lease` | whether this bot leads, by its own clocks |
 //! | `keeping` | the task that asks for the lead, and gives it back |
+//! | `takeover` | from the one that led before to this one |
 //! | `held` | what is held meanwhile, and what of it has been written by another one |
 //! | `voice` | the sender, which says nothing while another bot leads |
 //!
@@ -16,6 +17,9 @@
 pub(super) mod held;
 pub(super) mod keeping;
 mod lease;
+pub(super) mod takeover;
+#[cfg(test)]
+mod tests;
 pub(super) mod voice;
 
 pub use lease::Role;

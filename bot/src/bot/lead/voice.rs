@@ -47,6 +47,14 @@ impl ChatSender for Voice {
         .boxed()
     }
 
+    fn hears(&self) -> bool {
+        self.sender.hears()
+    }
+
+    fn hint<'a>(&'a self, user: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
+        self.sender.hint(user, text)
+    }
+
     fn flush(&self) -> BoxFuture<'_, Result<(), Unsent>> {
         self.sender.flush()
     }

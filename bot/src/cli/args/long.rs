@@ -12,6 +12,7 @@ use super::super::listen::ListenArgs;
 use super::super::namespaces::NamespacesArgs;
 use super::super::outbox::OutboxArgs;
 use super::super::retention::KeepArgs;
+use super::super::rooms::{Chats, chats};
 use super::super::traces::TraceArgs;
 use super::paths::{DatabaseArgs, NatsArgs, PathArgs};
 use super::values::{count, millis, one_of, replicas, yes_or_no};
@@ -125,9 +126,9 @@ fn prefix(text: &str) -> Result<String, String> {
 }
 
 impl ChatArgs {
-    /// The commands that the bot takes, if it takes any.
-    pub(in crate::cli) fn commands(&self) -> Option<Commands> {
-        let usual = || if self.chat.is_recording() { Arc::new([]) as Chosen } else { Command::ALL.into() };
+    /// The commands that the bot takes in this chat, if it takes any.
+    pub(in crate::cli) fn commands(&self, chat: &Source) -> Option<Commands> {
+        let usual = || if chat.is_recording() { Arc::new([]) as Chosen } else { Command::ALL.into() };
         let chosen = self.commands.clone().unwrap_or_else(usual);
         let commands = Commands::default().prefix(&self.command_prefix).language(self.language);
         (!chosen.is_empty()).then(|| commands.only(chosen.iter().copied()))
@@ -141,9 +142,12 @@ pub(in crate::cli) struct ChatArgs {
     /// recording ends now), speed=max or speed=N (N times its own pace). Or irc://NICK@HOST:PORT/#CHANNEL or irc+tls://…: after a `?`
     /// sasl=FILE (the account's password), account=NAME, key=FILE (the channel's key), ca=FILE (who is trusted). Or
     /// cytube://NAME@HOST/CHANNEL: after a `?` login=FILE (the account's password), key=FILE (the channel's), ca=FILE.
-    /// Or kryten://ROBOT@NATSHOST:PORT/CYTUBEHOST/CHANNEL: after a `?` credentials=FILE (for NATS), ca=FILE
-    #[arg(long, env = "ROSEY_CHAT", value_name = "SOURCE")]
-    pub(in crate::cli) chat: Source,
+    /// Or kryten://ROBOT@NATSHOST:PORT/CYTUBEHOST/CHANNEL: after a `?` credentials=FILE (for NATS), ca=FILE. Several
+    /// rooms: the option several times, or separated by commas, each with a name of its own, NAME=SOURCE. That is its
+    /// namespace, and in the place of their own its files have it: NAME.db beside the file of --database-url,
+    /// NAME.outbox beside that of --outbox
+    #[arg(long, env = "ROSEY_CHAT", value_name = "[NAME=]SOURCE", required = true, value_parser = chats)]
+    pub(in crate::cli) chat: Vec<Chats>,
     /// The bot's name in the channel, unless --chat says it
     #[arg(long, env = "ROSEY_NAME", default_value = "Rosey", value_name = "NAME")]
     pub(in crate::cli) name: String,

@@ -81,6 +81,9 @@ pub(in crate::cli) struct DatabaseArgs {
     /// is the owner alone. Files that exist keep their mode
     #[arg(long, env = "ROSEY_FILE_MODE", default_value = "0600", value_name = "MODE", value_parser = file_mode)]
     pub(in crate::cli) file_mode: u32,
+    /// The one that is used if none is named, of a room with a name.
+    #[arg(skip)]
+    pub(in crate::cli) usual: Option<String>,
     /// Whether a missing database is an error.
     #[arg(skip)]
     pub(in crate::cli) existing: bool,

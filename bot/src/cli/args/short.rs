@@ -191,7 +191,7 @@ pub(in crate::cli) struct DemoArgs {
     /// Play the recording four times as fast, about 15 s in all
     #[arg(long)]
     pub(in crate::cli) fast: bool,
-    /// The recording to play, one event a line [default: the one within this program]
+    /// The recording to play, one event a line [default: a session of three hours, made up the same way each time]
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) session: Option<PathBuf>,
     /// Keep the database, the logs and the bot's timeline in this directory; without it, they are kept only if something

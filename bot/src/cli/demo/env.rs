@@ -155,6 +155,7 @@ impl Env {
                 database_url: Some(self.database()),
                 database_password_file: None,
                 synchronous: Synchronous::Normal,
+                usual: None,
                 existing: false,
                 file_mode: crate::cli::files::PRIVATE,
                 namespace: Namespace::none(),

@@ -12,6 +12,7 @@ mod process;
 mod recording;
 mod rows;
 mod scenario;
+mod session;
 mod verdict;
 mod watch;
 

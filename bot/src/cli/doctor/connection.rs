@@ -40,10 +40,34 @@ impl Connection {
         Ok(Self { client, namespace: args.store.namespace.clone().unwrap_or_default(), said })
     }
 
-    /// The answer; none if there is none in time, or there are no responders.
+    /// The answer; none if there is none in time, there are no responders, or the server refuses the question or the answer.
     pub(super) async fn ask(&self, subject: String, payload: String) -> Option<Vec<u8>> {
-        let answer = time::timeout(LIMIT, self.client.request(subject, payload.into())).await;
-        answer.ok()?.ok().map(|message| message.payload.to_vec())
+        let denied = [Denied::publish(&subject), self.deaf()];
+        tokio::select! {
+            biased;
+            answer = time::timeout(LIMIT, self.client.request(subject, payload.into())) => {
+                answer.ok()?.ok().map(|message| message.payload.to_vec())
+            }
+            () = self.is_refused(&denied) => None,
+        }
+    }
+
+    /// That no answer can be heard.
+    pub(super) fn deaf(&self) -> Denied {
+        Denied { what: "subscription", named: format!("\"{}.", self.inbox().to_lowercase()) }
+    }
+
+    /// Where answers are listened for; the last part of an inbox, which follows, is chance.
+    pub(super) fn inbox(&self) -> String {
+        let inbox = self.client.new_inbox();
+        inbox.rsplit_once('.').map_or(inbox.as_str(), |(before, _)| before).to_owned()
+    }
+
+    async fn is_refused(&self, denied: &[Denied]) {
+        while !self.said.lock().iter().any(|said| denied.iter().any(|denied| denied.is(&said.to_lowercase())))
+        {
+            time::sleep(QUIET).await;
+        }
     }
 
     /// What the server has refused so far, in small letters, once no more of it comes: the client tells of it behind the answers.
@@ -57,5 +81,26 @@ impl Connection {
             time::sleep(QUIET).await;
         }
         self.said.lock().iter().map(|said| said.to_lowercase()).collect()
+    }
+}
+
+/// What a server refuses, as the client tells it: some of it in small letters.
+pub(super) struct Denied {
+    what: &'static str,
+    named: String,
+}
+
+impl Denied {
+    pub(super) fn publish(subject: &str) -> Self {
+        Self { what: "publish", named: format!("\"{}\"", subject.to_lowercase()) }
+    }
+
+    pub(super) fn subscription(subject: &str) -> Self {
+        Self { what: "subscription", named: format!("\"{}\"", subject.to_lowercase()) }
+    }
+
+    /// Whether this, which is in small letters, says so.
+    pub(super) fn is(&self, said: &str) -> bool {
+        said.contains(self.what) && said.contains(&self.named)
     }
 }

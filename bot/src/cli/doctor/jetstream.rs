@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::args::DoctorArgs;
+use super::super::number::{counted, wait};
 use super::connection::Connection;
 use super::finding::Findings;
 use crate::op::Op;
@@ -30,7 +31,13 @@ struct Limits {
     max_bytes_required: bool,
 }
 
-pub(super) async fn look(args: &DoctorArgs, connection: &Connection, offered: bool, findings: &mut Findings) {
+pub(super) async fn look(
+    args: &DoctorArgs,
+    connection: &Connection,
+    offered: bool,
+    is_bot: bool,
+    findings: &mut Findings,
+) {
     const NAME: &str = "jetstream";
     if !offered {
         return findings.warn(
@@ -40,6 +47,9 @@ pub(super) async fn look(args: &DoctorArgs, connection: &Connection, offered: bo
         );
     }
     let Some(answer) = connection.ask("$JS.API.INFO".to_owned(), String::new()).await else {
+        if is_bot {
+            return findings.ok(NAME, "its limits are not told to this user, and only a service needs them");
+        }
         return findings.warn(
             NAME,
             "it is not told what this account may have",
@@ -54,10 +64,10 @@ pub(super) async fn look(args: &DoctorArgs, connection: &Connection, offered: bo
     let Limits { max_storage, max_streams, max_bytes_required } = account.limits;
     let unlimited = |limit: i64| if limit < 0 { "no limit".to_owned() } else { format!("of {limit}") };
     let said = format!(
-        "{} bytes stored ({}), {} streams ({})",
+        "{} bytes stored ({}), {} ({})",
         account.storage,
         unlimited(max_storage),
-        account.streams,
+        counted(account.streams.unsigned_abs(), "stream"),
         unlimited(max_streams)
     );
     let wanted = args.stream_max_bytes;
@@ -101,8 +111,10 @@ fn of_stream(stream: &Value, findings: &mut Findings) {
     findings.ok(
         "stream",
         format!(
-            "{name}: {} messages wait, {} bytes, {} copies, ids known for {window} s",
-            state["messages"], state["bytes"], stream["config"]["num_replicas"]
+            "{name}: {}, {} bytes, held by {}, ids known for {window} s",
+            wait(state["messages"].as_u64().unwrap_or_default(), "message"),
+            state["bytes"],
+            counted(stream["config"]["num_replicas"].as_u64().unwrap_or(1), "server")
         ),
     );
     let Some(at) = stream["ts"].as_str().and_then(clock::millis_of_rfc3339) else { return };

@@ -40,8 +40,8 @@ pub(super) async fn look(args: &DoctorArgs, findings: &mut Findings) {
             "an operation may have 256 KiB, and an answer more: set max_payload of the server to 1MB",
         );
     }
-    permissions::look(&connection, findings).await;
-    jetstream::look(args, &connection, info.jetstream, findings).await;
+    let is_bot = permissions::look(&connection, findings).await;
+    jetstream::look(args, &connection, info.jetstream, is_bot, findings).await;
     let _ = time::timeout(LIMIT, connection.client.drain()).await;
 }
 

@@ -4,7 +4,7 @@
 use async_nats::HeaderMap;
 use tokio::time;
 
-use super::connection::Connection;
+use super::connection::{Connection, Denied};
 use super::finding::Findings;
 use crate::op::Op;
 use eitherway::operation::{Kind, Operation};
@@ -12,7 +12,11 @@ use eitherway::operation::{Kind, Operation};
 /// Marks a question that only asks who answers (docs/wire.md).
 const LOOK: &str = "Eitherway-Look";
 
-pub(super) async fn look(connection: &Connection, findings: &mut Findings) {
+const LISTENS: &str = "service subjects";
+const ASKS: &str = "client subjects";
+
+/// Returns whether this user can be that of a bot alone.
+pub(super) async fn look(connection: &Connection, findings: &mut Findings) -> bool {
     let subject = |name: &str| connection.namespace.subject(name);
     // A service listens to these; nothing is taken away from one that runs.
     let listens: Vec<String> =
@@ -42,28 +46,37 @@ pub(super) async fn look(connection: &Connection, findings: &mut Findings) {
     let answered = connection.ask(ping, String::new()).await;
     drop(open);
     let refused = connection.all_refused().await;
-    // The client writes some of it in small letters.
-    let denied = |what: &str, subject: &String| {
-        let named = format!("\"{}\"", subject.to_lowercase());
-        refused.iter().any(|said| said.contains(what) && said.contains(&named))
-    };
+    let is_refused = |denied: &Denied| refused.iter().any(|said| denied.is(said));
     let listens_denied: Vec<&String> =
-        listens.iter().filter(|subject| denied("subscription", subject)).collect();
-    let asks_denied: Vec<&String> =
-        asks.iter().map(|(subject, _)| subject).filter(|subject| denied("publish", subject)).collect();
-    told(findings, "service subjects", "listen to", listens.len(), &listens_denied, "subscribe", "a service");
-    told(findings, "client subjects", "ask", asks.len(), &asks_denied, "publish", "a bot");
-    // The last part of an inbox is chance.
-    let inbox = connection.client.new_inbox();
-    let inbox = inbox.rsplit_once('.').map_or(inbox.as_str(), |(before, _)| before);
-    let deaf = refused
+        listens.iter().filter(|subject| is_refused(&Denied::subscription(subject))).collect();
+    let asks_denied: Vec<&String> = asks
         .iter()
-        .any(|said| said.contains("subscription") && said.contains(&format!("\"{}.", inbox.to_lowercase())));
+        .map(|(subject, _)| subject)
+        .filter(|subject| is_refused(&Denied::publish(subject)))
+        .collect();
+    // A user that may do one of these wholly need not do all of the other.
+    let is_bot = asks_denied.is_empty() && listens_denied.len() == listens.len();
+    if is_bot {
+        findings.ok(LISTENS, "this user may listen to none: no service can run as it, and a bot can");
+    } else {
+        told(findings, LISTENS, "listen to", listens.len(), &listens_denied, "subscribe", "a service");
+    }
+    if listens_denied.is_empty() && !asks_denied.is_empty() {
+        let denied = asks_denied.len();
+        let said = format!(
+            "this user may not ask {denied} of {}: no bot can run as it, and a service can",
+            asks.len()
+        );
+        findings.ok(ASKS, said);
+    } else {
+        told(findings, ASKS, "ask", asks.len(), &asks_denied, "publish", "a bot");
+    }
+    let deaf = is_refused(&connection.deaf());
     match answered {
         Some(answer) => service(&answer, findings),
         None if deaf => findings.fail(
             "service",
-            format!("this user may not listen to its inbox, {inbox}.*, so that it hears no answer"),
+            format!("this user may not listen to its inbox, {}.*, so that it hears no answer", connection.inbox()),
             "name the prefix that it may listen to with --nats-inbox-prefix, or add this one to \
              permissions.subscribe.allow of its user (docs/identities.md)",
         ),
@@ -76,6 +89,7 @@ pub(super) async fn look(connection: &Connection, findings: &mut Findings) {
         None => {}
     }
     let _ = time::timeout(std::time::Duration::from_secs(1), connection.client.flush()).await;
+    is_bot
 }
 
 /// What a service that answers has to tell its operator.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::number::{are, wait};
-use super::snapshot::{Check, Database, Outbox, Paths, Service};
+use super::snapshot::{Check, Database, Outbox, Room, Service, in_front};
 use eitherway::health::{Reason, Serving};
 use eitherway::operation::Kind;
 use eitherway::service::Notice;
@@ -15,15 +15,13 @@ pub(super) const STUCK: Duration = Duration::from_secs(30);
 
 const NOT_BEGUN: &str = "it has not begun yet";
 
-/// The parts that are looked at.
-pub(super) struct Parts<'a> {
+/// What is looked at.
+pub(super) struct Looked<'a> {
     pub(super) draining: bool,
     pub(super) service: Option<&'a Service>,
-    /// Whether the database that was opened answers; none where there is none yet.
-    pub(super) database: Option<(&'a Database, Result<(), String>)>,
-    /// Whether this process must have one: a service of one namespace does.
+    /// Whether this process must have a database: a service of one namespace does.
     pub(super) needs_database: bool,
-    pub(super) paths: Option<&'a Paths>,
+    pub(super) rooms: &'a [Room],
     /// Whether this process is a bot.
     pub(super) is_bot: bool,
 }
@@ -43,18 +41,18 @@ impl Memory {
     }
 
     /// Looks at everything.
-    pub(super) fn look(&mut self, parts: &Parts<'_>, now: i64) -> Vec<Check> {
+    pub(super) fn look(&mut self, looked: &Looked<'_>, now: i64) -> Vec<Check> {
         let mut checks = Vec::new();
         let mut check = |name, required, why: Option<String>| {
             let ok = why.is_none();
             checks.push(Check { name, ok, required, since: self.since(name, ok, now), why });
         };
         let stops =
-            parts.draining.then_some("it is ending: what was taken is finished, and nothing more is taken");
+            looked.draining.then_some("it is ending: what was taken is finished, and nothing more is taken");
         check("running", true, stops.map(str::to_owned));
         // A bot that serves itself goes on without its own service.
-        let required = !parts.is_bot;
-        match parts.service {
+        let required = !looked.is_bot;
+        match looked.service {
             Some(service) => {
                 check("nats", required, disconnected(service));
                 check("service", required, undone(service));
@@ -62,28 +60,65 @@ impl Memory {
             None if required => check("service", required, Some(NOT_BEGUN.to_owned())),
             None => {}
         }
-        match &parts.database {
-            Some((database, answers)) => check("database", required, trouble(database, answers)),
-            None if parts.needs_database => {
-                check("database", required, Some("it is not open yet".to_owned()))
-            }
-            None => {}
+        let database = |room: &Room| match &room.database {
+            Some(database) => Some(trouble(database)),
+            None => looked.needs_database.then(|| Some("it is not open yet".to_owned())),
+        };
+        if let Some(why) = looked.of_rooms(database) {
+            check("database", required, why);
         }
-        if parts.is_bot {
-            let health = parts.paths.map(|paths| &paths.health);
+        if looked.is_bot {
             for (name, kind) in [("events", Kind::Event), ("calls", Kind::Call), ("queries", Kind::Query)] {
-                check(name, true, no_path(health.map(|health| health.of(kind))));
+                let path =
+                    |room: &Room| Some(no_path(room.paths.as_ref().map(|paths| paths.health.of(kind))));
+                if let Some(why) = looked.of_rooms(path) {
+                    check(name, true, why);
+                }
             }
         }
-        let Some(paths) = parts.paths else { return checks };
-        if parts.service.is_none() && paths.nats.is_some() {
+        let nats = |room: &Room| {
+            let paths = room.paths.as_ref().filter(|paths| paths.nats.is_some())?;
             let reason = paths.health.calls.reasons.iter().find(|reason| reason.via == Via::NATS);
-            check("nats", false, reason.map(|reason| reason.why.clone()));
+            Some(reason.map(|reason| reason.why.clone()))
+        };
+        if looked.service.is_none()
+            && let Some(why) = looked.of_rooms(nats)
+        {
+            check("nats", false, why);
         }
-        if let Some(outbox) = &paths.outbox {
-            check("outbox", false, waiting(outbox));
+        if let Some(why) = looked.of_rooms(|room| room.outbox().map(waiting)) {
+            check("outbox", false, why);
+        }
+        if looked.rooms.len() > 1 {
+            check("rooms", false, looked.ended());
         }
         checks
+    }
+}
+
+impl Looked<'_> {
+    /// What is so in the rooms that have not ended: why not, with the name of each in which it is not. None where no room has such a
+    /// thing.
+    fn of_rooms(&self, why: impl Fn(&Room) -> Option<Option<String>>) -> Option<Option<String>> {
+        let lasting = self.rooms.iter().filter(|room| room.ended.is_none());
+        let looked: Vec<_> = lasting.filter_map(|room| Some((room, why(room)?))).collect();
+        let wrong = looked.iter().filter_map(|(room, why)| Some(self.said(room, why.as_deref()?)));
+        let wrong = wrong.collect::<Vec<_>>().join("; ");
+        (!looked.is_empty()).then(|| (!wrong.is_empty()).then_some(wrong))
+    }
+
+    /// Which rooms have ended, and not well.
+    fn ended(&self) -> Option<String> {
+        let ended = self.rooms.iter().filter_map(|room| {
+            let ended = room.ended.as_ref().filter(|ended| ended.exit != 0)?;
+            Some(self.said(room, &ended.why))
+        });
+        let ended = ended.collect::<Vec<_>>().join("; ");
+        (!ended.is_empty()).then_some(ended)
+    }
+
+    fn said(&self, room: &Room, why: &str) -> String {
+        format!("{}{why}", in_front(self.rooms, room))
     }
 }
 
@@ -128,7 +163,7 @@ fn undone(service: &Service) -> Option<String> {
     })
 }
 
-fn trouble(database: &Database, answers: &Result<(), String>) -> Option<String> {
+fn trouble(database: &Database) -> Option<String> {
     let silent = database.writer.silent;
     let stuck =
         || format!("its writer has done nothing for {} s: see whether its disk hangs", silent.as_secs());
@@ -138,7 +173,7 @@ fn trouble(database: &Database, answers: &Result<(), String>) -> Option<String> 
         .clone()
         .or(stuck)
         .or_else(|| database.writer.failing.clone())
-        .or_else(|| answers.clone().err())
+        .or_else(|| database.answers.clone().err())
 }
 
 fn no_path(serving: Option<&Serving>) -> Option<String> {

@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::recorder::SECONDS;
 use super::snapshot::Service;
 
 /// How many columns there are, and how many looks one holds.
 pub(super) const COLUMNS: usize = 120;
 const LOOKS: u32 = 5;
+/// The buckets of durations: those of [`SECONDS`], each with those before it, and all.
+const BUCKETS: usize = SECONDS.len() + 1;
 
 /// What was counted since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -22,6 +25,8 @@ pub(super) struct Totals {
     pub(super) commits: f64,
     pub(super) commit_seconds: f64,
     pub(super) committed: f64,
+    /// How many operations of the bot took no longer than each of [`SECONDS`], over all paths together.
+    pub(super) within: [f64; BUCKETS],
 }
 
 /// A stretch of time: what was done in it, and the most that waited.
@@ -60,6 +65,9 @@ impl Totals {
                 "rosey_commits_total" => totals.commits += value,
                 "rosey_commit_duration_seconds_sum" => totals.commit_seconds += value,
                 "rosey_commit_operations_sum" => totals.committed += value,
+                "rosey_operation_duration_seconds_bucket" if has("path=\"total\"") => {
+                    totals.within[bucket(series)] += value;
+                }
                 _ => {}
             }
         }
@@ -78,8 +86,16 @@ impl Totals {
             commits: with(self.commits, other.commits),
             commit_seconds: with(self.commit_seconds, other.commit_seconds),
             committed: with(self.committed, other.committed),
+            within: std::array::from_fn(|n| with(self.within[n], other.within[n])),
         }
     }
+}
+
+/// The bucket of a series, by its upper bound.
+fn bucket(series: &str) -> usize {
+    let bound = series.split("le=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let bound = bound.and_then(|bound| bound.parse::<f64>().ok()).unwrap_or(f64::INFINITY);
+    SECONDS.iter().position(|known| *known >= bound).unwrap_or(SECONDS.len())
 }
 
 impl Stretch {
@@ -101,6 +117,30 @@ impl Stretch {
     pub(super) fn commit(&self) -> Option<(f64, f64)> {
         let Totals { commits, commit_seconds, committed, .. } = self.done;
         (commits > 0.0).then(|| (commit_seconds / commits, committed / commits))
+    }
+
+    /// Within how many seconds this part of the bot's operations ended, as Prometheus finds it in the same buckets: evenly spread in
+    /// each. None where there was no operation; 5 s stands for all that took longer.
+    pub(super) fn quantile(&self, part: f64) -> Option<f64> {
+        let within = &self.done.within;
+        let rank = part * within[SECONDS.len()];
+        if rank <= 0.0 {
+            return None;
+        }
+        let place = within.iter().position(|count| *count >= rank).unwrap_or(SECONDS.len());
+        let Some(upper) = SECONDS.get(place) else { return SECONDS.last().copied() };
+        let (lower, before) = match place.checked_sub(1) {
+            Some(before) => (SECONDS[before], within[before]),
+            None => (0.0, 0.0),
+        };
+        Some(lower + (upper - lower) * (rank - before) / (within[place] - before))
+    }
+
+    /// How long nearly all took, in milliseconds, if the path with this place (NATS, database, outbox) has served most of them.
+    pub(super) fn slow(&self, path: usize) -> f64 {
+        let served = [self.done.nats, self.done.db, self.done.outbox];
+        let most = (0..served.len()).rev().max_by(|one, other| served[*one].total_cmp(&served[*other]));
+        if most == Some(path) { self.quantile(0.99).unwrap_or_default() * 1000.0 } else { 0.0 }
     }
 }
 
@@ -175,6 +215,35 @@ rosey_commit_operations_sum 12
             ..Totals::default()
         };
         assert_eq!(totals, expected);
+    }
+
+    #[test]
+    fn how_long_operations_took_is_found_in_their_buckets_and_stands_at_the_path_that_served_most() {
+        let text = "\
+rosey_operation_duration_seconds_bucket{operation=\"user_left\",path=\"total\",le=\"0.001\"} 90
+rosey_operation_duration_seconds_bucket{operation=\"user_left\",path=\"total\",le=\"0.0025\"} 100
+rosey_operation_duration_seconds_bucket{operation=\"user_left\",path=\"total\",le=\"+Inf\"} 100
+rosey_operation_duration_seconds_bucket{operation=\"user_left\",path=\"db\",le=\"+Inf\"} 70
+rosey_operations_total{operation=\"user_left\",path=\"db\",outcome=\"ok\"} 70
+rosey_operations_total{operation=\"user_left\",path=\"nats\",outcome=\"ok\"} 30
+";
+        let stretch = Stretch { done: Totals::of(text, None), ..Stretch::default() };
+        let near = |found: f64, expected: f64| (found - expected).abs() < 1e-9;
+        assert!(
+            near(stretch.quantile(0.99).expect("100 operations"), 0.001 + 0.0015 * 0.9),
+            "{:?}",
+            stretch.quantile(0.99)
+        );
+        assert!(near(stretch.slow(1), 2.35), "{}", stretch.slow(1));
+        assert_eq!([stretch.slow(0), stretch.slow(2)], [0.0, 0.0]);
+        assert_eq!((Stretch::default().quantile(0.5), Stretch::default().slow(0)), (None, 0.0));
+        let late =
+            Totals::of("rosey_operation_duration_seconds_bucket{path=\"total\",le=\"+Inf\"} 3\n", None);
+        assert_eq!(
+            Stretch { done: late, ..Stretch::default() }.quantile(0.5),
+            Some(5.0),
+            "as much as is known"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(super) mod board;
 mod checks;
 mod flow;
 mod lately;
+mod look;
 mod made;
 mod page;
 mod recorder;
@@ -40,9 +41,10 @@ pub(super) use args::ListenArgs;
 use recorder::Recorded;
 use routes::EndpointState;
 use sampler::Sampler;
+use snapshot::Ended;
 use socket::Socket;
 pub(super) use sources::Client;
-use sources::Sources;
+use sources::{Parts, Sources};
 
 use super::database_options::DatabaseOptions;
 use super::exit::{Exit, Failure};
@@ -50,8 +52,9 @@ use crate::bot::Progress;
 use crate::op::Op;
 use eitherway::service::Monitor;
 use eitherway::sql::SqlService;
+use eitherway::{Namespace, clock};
 
-/// The endpoints of this process, if it has some. Its parts are told of as they begin.
+/// The endpoints of this process, if it has some.
 pub(super) struct Endpoints(Option<Running>);
 
 struct Running {
@@ -106,31 +109,19 @@ impl Endpoints {
         Ok(Self(Some(Running { sources, stop, tasks })))
     }
 
-    fn tell(&self, what: impl FnOnce(&Sources)) {
+    /// The bot of this process is to be in these rooms.
+    pub(super) fn rooms<'a>(&self, names: impl Iterator<Item = &'a str>) {
         if let Some(running) = &self.0 {
-            what(&running.sources);
+            running.sources.set_rooms(names);
         }
     }
 
-    /// For the database service of this process, which has one database, or one for each of several namespaces.
-    pub(super) fn monitor(&self, one: bool) -> Monitor {
-        self.tell(|sources| sources.serves(one));
-        self.0.as_ref().map(|running| running.sources.monitor.clone()).unwrap_or_default()
-    }
-
-    /// The database is open, at this place.
-    pub(super) fn database(&self, database: &SqlService<Op>, place: DatabaseOptions) {
-        self.tell(|sources| sources.set_database(database.clone(), place));
-    }
-
-    /// The paths of the bot are open.
-    pub(super) fn client(&self, client: impl FnOnce() -> Client) {
-        self.tell(|sources| sources.set_client(client()));
-    }
-
-    /// The bot begins.
-    pub(super) fn bot(&self, progress: Arc<Progress>) {
-        self.tell(|sources| sources.set_bot(progress));
+    /// Where it is told of one of them; of the one without a name in a process that has none.
+    pub(super) fn room(&self, name: &Namespace) -> OfRoom {
+        OfRoom {
+            sources: self.0.as_ref().map(|running| Arc::clone(&running.sources)),
+            room: name.as_str().to_owned(),
+        }
     }
 
     /// Answers no more, and lets go of all parts.
@@ -139,5 +130,48 @@ impl Endpoints {
         stop.cancel();
         while tasks.join_next().await.is_some() {}
         sources.clear();
+    }
+}
+
+/// Where it is told of one room as its parts begin.
+#[derive(Clone)]
+pub(super) struct OfRoom {
+    sources: Option<Arc<Sources>>,
+    room: String,
+}
+
+impl OfRoom {
+    fn tell(&self, what: impl FnOnce(&mut Parts)) {
+        if let Some(sources) = &self.sources {
+            sources.tell(&self.room, what);
+        }
+    }
+
+    /// For the database service of this process, which has one database, or one for each of several namespaces.
+    pub(super) fn monitor(&self, one: bool) -> Monitor {
+        let Some(sources) = &self.sources else { return Monitor::default() };
+        sources.serves(one);
+        sources.monitor.clone()
+    }
+
+    /// The database is open, at this place.
+    pub(super) fn database(&self, database: &SqlService<Op>, place: DatabaseOptions) {
+        self.tell(|parts| parts.set_database(database.clone(), place));
+    }
+
+    /// The paths of the bot are open.
+    pub(super) fn client(&self, client: impl FnOnce() -> Client) {
+        self.tell(|parts| parts.set_client(client()));
+    }
+
+    /// The bot begins.
+    pub(super) fn bot(&self, progress: Arc<Progress>) {
+        self.tell(|parts| parts.set_bot(progress));
+    }
+
+    /// The room has ended, and the process has not.
+    pub(super) fn ended(&self, exit: Exit, why: &str) {
+        let ended = Ended { at: clock::now(), exit: exit.number(), why: why.to_owned() };
+        self.tell(|parts| parts.set_ended(ended));
     }
 }

@@ -9,7 +9,7 @@ use super::super::exit::{Exit, Failure};
 use super::table::{Kind, TABLE};
 
 /// The upper bounds of durations, in seconds: from a commit without a disk to the last time-out.
-const SECONDS: [f64; 15] =
+pub(super) const SECONDS: [f64; 15] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 /// The same of operations in a transaction.
 const OPERATIONS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 512.0, 1024.0, 4096.0];

@@ -80,7 +80,8 @@ pub(super) fn index() -> Response {
 
 async fn livez(State(state): State<EndpointState>) -> Response {
     let now = state.now();
-    let silent = now.database.as_ref().map(|database| database.writer.silent);
+    let databases = now.rooms.iter().filter_map(|room| room.database.as_ref());
+    let silent = databases.map(|database| database.writer.silent).max();
     let why = hangs(now.looked.elapsed(), silent);
     let code = if why.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     json_of(

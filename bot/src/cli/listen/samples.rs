@@ -1,6 +1,6 @@
 //! The metrics that are read of a snapshot, as values; what is not known has none.
 
-use super::snapshot::{Bot, Database, Paths, Service, Snapshot};
+use super::snapshot::{Bot, Database, Paths, Room, Service, Snapshot};
 use eitherway::operation::Kind;
 use eitherway::service::OperationCounts;
 use eitherway_layers::breaker::State;
@@ -15,7 +15,11 @@ pub(super) struct Sample {
 
 /// Collects them.
 #[derive(Default)]
-pub(super) struct Samples(pub(super) Vec<Sample>);
+pub(super) struct Samples {
+    pub(super) all: Vec<Sample>,
+    /// Whose the next ones are, where there are several rooms.
+    room: Option<String>,
+}
 
 /// A whole number, or whether something is so.
 trait Value {
@@ -69,8 +73,9 @@ impl Samples {
         labels: [(&'static str, &str); N],
         value: impl Value,
     ) {
-        let labels = labels.map(|(label, value)| (label, value.to_owned())).to_vec();
-        self.0.push(Sample { name, labels, value: value.value() });
+        let mut labels = labels.map(|(label, value)| (label, value.to_owned())).to_vec();
+        labels.extend(self.room.clone().map(|room| ("room", room)));
+        self.all.push(Sample { name, labels, value: value.value() });
     }
 
     /// Of everything.
@@ -85,16 +90,27 @@ impl Samples {
             let required = if check.required { "true" } else { "false" };
             all.with("rosey_check", [("check", check.name), ("required", required)], check.ok);
         }
-        let nats = now.paths.as_ref().and_then(|paths| paths.nats.as_ref());
+        let clients = now.rooms.iter().filter_map(|room| room.paths.as_ref()?.nats.as_ref());
+        let of_clients = clients.map(|nats| nats.connected).reduce(|one, other| one && other);
         let of_service = now.service.as_ref().and_then(|service| service.connected);
-        if let Some(connected) = of_service.or_else(|| nats.map(|nats| nats.connected)) {
+        if let Some(connected) = of_service.or(of_clients) {
             all.add("rosey_nats_connected", connected);
         }
-        now.paths.iter().for_each(|paths| all.paths(paths, now.at));
-        now.bot.iter().for_each(|bot| all.bot(bot));
         now.service.iter().for_each(|service| all.service(service, now.at));
-        now.database.iter().for_each(|database| all.database(database));
+        for room in &now.rooms {
+            all.room = (now.rooms.len() > 1).then(|| room.room.clone());
+            all.room(room, now.at);
+        }
         all
+    }
+
+    fn room(&mut self, room: &Room, now: i64) {
+        room.paths.iter().for_each(|paths| self.paths(paths, now));
+        if let Some(bot) = &room.bot {
+            self.add("rosey_bot_runs", room.ended.is_none());
+            self.bot(bot);
+        }
+        room.database.iter().for_each(|database| self.database(database));
     }
 
     fn paths(&mut self, paths: &Paths, now: i64) {

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use serde::{Serialize, Serializer};
 
+use super::super::path_stats::Last;
 use super::board::Board;
 use eitherway::outbox::Counts;
 use eitherway::service::{Notice, OperationCounts, ServiceStatus};
@@ -30,13 +31,38 @@ pub(super) struct Snapshot {
     pub(super) checks: Vec<Check>,
     /// What the database service has done, if this process is one.
     pub(super) service: Option<Service>,
-    /// The database that is open here, if one is. Of several namespaces each has its own, in `service`.
+    /// What each room of a bot has of its own. One that is alone is told of as if it were the process, and so is what a service of
+    /// one database has.
+    #[serde(flatten, serialize_with = "rooms")]
+    pub(super) rooms: Vec<Room>,
+    /// The same in words, for people.
+    pub(super) board: Board,
+}
+
+/// A room, or the only one.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Room {
+    /// Its namespace, if it has one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) room: String,
+    /// How it has ended, if it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ended: Option<Ended>,
+    /// The database that is open here, if one is. Of a service of several namespaces each has its own, in `service`.
     pub(super) database: Option<Database>,
     /// The paths of the bot, if this process is one.
     pub(super) paths: Option<Paths>,
     pub(super) bot: Option<Bot>,
-    /// The same in words, for people.
-    pub(super) board: Board,
+}
+
+/// How a room has ended.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Ended {
+    /// When, by the wall clock.
+    pub(super) at: i64,
+    /// As the process would that has no other room.
+    pub(super) exit: u8,
+    pub(super) why: String,
 }
 
 /// One thing that must be so, or that should be.
@@ -70,6 +96,9 @@ pub(super) struct Database {
     pub(super) id: String,
     pub(super) shown: String,
     pub(super) writer: WriterStatus,
+    /// Whether it answers.
+    #[serde(skip)]
+    pub(super) answers: Result<(), String>,
     /// Why it does not serve, or cannot be written, at present.
     pub(super) trouble: Option<String>,
     /// What is wrong with it while it may still serve.
@@ -95,6 +124,9 @@ pub(super) struct Paths {
     pub(super) health: Health,
     pub(super) nats: Option<Nats>,
     pub(super) outbox: Option<Outbox>,
+    /// The last operations that change something, or have failed; the newest first. The board tells of them.
+    #[serde(skip)]
+    pub(super) last: Vec<Last>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -136,11 +168,40 @@ pub(super) struct Bot {
     pub(super) handler_panics: u64,
 }
 
+impl Room {
+    /// The outbox, if it has one.
+    pub(super) fn outbox(&self) -> Option<&Outbox> {
+        self.paths.as_ref().and_then(|paths| paths.outbox.as_ref())
+    }
+}
+
 impl Snapshot {
+    /// What stands in front of what is said of a room: nothing, where there is no other one.
+    pub(super) fn in_front_of(&self, room: &Room) -> String {
+        in_front(&self.rooms, room)
+    }
+
     /// What an operator has to know, of all services: with the namespace, if it has one.
     pub(super) fn notices(&self) -> impl Iterator<Item = (&str, &Notice)> {
         let services = self.service.iter().flat_map(|service| &service.services);
         services.flat_map(|service| service.notices.iter().map(|notice| (service.namespace.as_str(), notice)))
+    }
+}
+
+/// The same, of rooms that stand in no snapshot yet.
+pub(super) fn in_front(rooms: &[Room], room: &Room) -> String {
+    if rooms.len() < 2 || room.room.is_empty() { String::new() } else { format!("{}: ", room.room) }
+}
+
+/// The only one, or a list of them.
+fn rooms<S: Serializer>(rooms: &[Room], to: S) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Several<'a> {
+        rooms: &'a [Room],
+    }
+    match rooms {
+        [one] => one.serialize(to),
+        rooms => Several { rooms }.serialize(to),
     }
 }
 

@@ -142,7 +142,7 @@ pub(super) const TABLE: &[Metric] = &[
         "rosey_outbox_oldest_age_seconds",
         &[],
         Bot,
-        "Since when the oldest event waits in the outbox; 0 while none waits.",
+        "For how long the oldest event has waited in the outbox; 0 while none waits.",
     ),
     // The bot.
     counter("rosey_bot_events_total", &["kind"], Bot, "Events of the chat that were handled."),
@@ -151,6 +151,12 @@ pub(super) const TABLE: &[Metric] = &[
         &[],
         Bot,
         "When an event was last read, in unix seconds; 0 before.",
+    ),
+    gauge(
+        "rosey_bot_runs",
+        &[],
+        Bot,
+        "1 while the bot runs; 0 when it has ended in this room while it goes on in others.",
     ),
     gauge(
         "rosey_bot_leads",
@@ -236,7 +242,7 @@ pub(super) const TABLE: &[Metric] = &[
         "rosey_stream_oldest_age_seconds",
         &[],
         Serve,
-        "Since when the oldest event waits in the stream; 0 while none waits.",
+        "For how long the oldest event has waited in the stream; 0 while none waits.",
     ),
     // The database.
     recorded(counter(
@@ -311,8 +317,10 @@ What `/metrics` of `rosey serve`, `rosey bot` and `rosey up` tells ([operating.m
 page is made of the table in `bot/src/cli/listen/table.rs`; `DOCS=write cargo test -p rosey-bot --lib is_made_of` writes it anew.
 
 Counters begin at 0 with the process. A metric whose value is not known is not there: without a stream there is no
-`rosey_stream_messages`. Labels have few values: names of operations, paths, outcomes and states, never of users, channels or
-namespaces; several namespaces are counted together, but for their notices in `/readyz`.
+`rosey_stream_messages`. Labels have few values: names of operations, paths, outcomes and states, never of users or channels. Several
+namespaces of a service are counted together, but for their notices in `/readyz`. Of a bot that is in several rooms, what is the room's
+own has its name as the label `room` (`rosey_bot_…`, `rosey_serving…`, `rosey_circuit_state`, `rosey_nats_…_requests` and `_total`,
+`rosey_outbox_oldest_age_seconds`, `rosey_database_…`); what layers and writers count is counted together.
 
 | label | values |
 |---|---|
@@ -322,6 +330,7 @@ namespaces; several namespaces are counted together, but for their notices in `/
 | `outcome` of `rosey_service_operations_total` | `taken`, `done`, `refused`, `expired`, `failed`, `returned`, `lost` |
 | `outcome` of `rosey_trace_spans_total` | `sent`, `failed`, `dropped` |
 | `kind` of `rosey_serving` | `event`, `call`, `query` |
+| `room` | the names of the rooms of a bot that is in several; the one that has none is empty |
 | `class` | that of the error, `response` for an answer that was not taken, `late` for a hedge |
 | `circuit`, `state` | `events`, `requests`; `closed`, `open`, `half_open`, `held`, `forced_open`, `forced_closed` |
 

@@ -12,7 +12,7 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 pub(super) fn of(samples: &Samples) -> String {
     let mut text = String::new();
     for metric in TABLE {
-        let mut named = samples.0.iter().filter(|sample| sample.name == metric.name).peekable();
+        let mut named = samples.all.iter().filter(|sample| sample.name == metric.name).peekable();
         if named.peek().is_none() {
             continue;
         }
@@ -47,7 +47,9 @@ mod tests {
             labels: labels.iter().map(|(label, value)| (*label, (*value).to_owned())).collect(),
             value,
         };
-        let samples = Samples(vec![sample(&[], 1.0), sample(&[("a", "x\"y\\z\n"), ("b", "")], 0.25)]);
+        let all = vec![sample(&[], 1.0), sample(&[("a", "x\"y\\z\n"), ("b", "")], 0.25)];
+        let mut samples = Samples::default();
+        samples.all = all;
         let help = "# HELP rosey_ready 1 while /readyz answers 200, else 0.\n# TYPE rosey_ready gauge\n";
         let lines = "rosey_ready 1\nrosey_ready{a=\"x\\\"y\\\\z\\n\",b=\"\"} 0.25\n\n";
         assert_eq!(of(&samples), format!("{help}{lines}"));

@@ -22,6 +22,9 @@ pub(in crate::cli) struct OutboxArgs {
     /// `off` for nowhere [default: rosey.outbox; without it, if another process holds that one]
     #[arg(long, env = "ROSEY_OUTBOX", value_name = "FILE")]
     outbox: Option<String>,
+    /// The one of a room, in the place of the one that is named for all.
+    #[arg(skip)]
+    of_room: Option<PathBuf>,
     /// How durable an event in the outbox is: `normal` survives the end of the process, `full` a power cut
     #[arg(long, env = "ROSEY_OUTBOX_SYNCHRONOUS", default_value = "full", value_name = "LEVEL", value_parser = synchronous())]
     outbox_synchronous: Synchronous,
@@ -40,17 +43,27 @@ pub(in crate::cli) struct OutboxArgs {
 impl OutboxArgs {
     /// How to open it, unless there shall be none.
     pub(in crate::cli) fn options(&self, file_mode: u32) -> Option<OutboxOptions> {
-        let path = self.outbox.as_deref().unwrap_or(USUAL);
-        if path == OFF {
-            return None;
-        }
-        let options = OutboxOptions::new(path)
+        let options = OutboxOptions::new(self.file()?)
             .file_mode(file_mode)
             .most_events(self.outbox_events)
             .most_bytes(self.outbox_mib.saturating_mul(1 << 20))
             .synchronous(self.outbox_synchronous)
             .metrics_prefix("rosey");
         Some(options)
+    }
+
+    /// Where it is, unless there shall be none.
+    pub(in crate::cli) fn file(&self) -> Option<&Path> {
+        match (self.outbox.as_deref(), &self.of_room) {
+            (Some(OFF), _) => None,
+            (_, Some(own)) => Some(own),
+            (named, None) => Some(Path::new(named.unwrap_or(USUAL))),
+        }
+    }
+
+    /// The same with another file, if there shall be one.
+    pub(in crate::cli) fn renamed(self, other: impl FnOnce(&Path) -> PathBuf) -> Self {
+        Self { of_room: self.file().map(other), ..self }
     }
 
     /// After how long an event goes there that no other path takes; none for not before they have failed.

@@ -1,7 +1,9 @@
 //! The board as lines of text: for a terminal of 80 columns, or for a script.
 
 use super::super::human;
-use super::super::listen::board::{Board, Level, Line as Drawing, Route, StepState, Tile, words};
+use super::super::listen::board::{
+    Board, Circuit, Ended, Level, Line as Drawing, Route, StepState, Tile, words,
+};
 
 /// How a piece of a line is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,10 +75,12 @@ pub(super) fn screen(board: &Board, width: usize, height: usize) -> Vec<Line> {
             lines.extend(part);
         }
     }
-    let left = height.saturating_sub(lines.len() + 1).min(CHANGES);
-    if left > 0 && !board.lately.is_empty() {
-        lines.push(Line::default());
-        lines.extend(changes(board).into_iter().take(left));
+    for part in [changes(board), last(board)] {
+        let left = height.saturating_sub(lines.len() + 1).min(CHANGES);
+        if left > 0 && !part.is_empty() {
+            lines.push(Line::default());
+            lines.extend(part.into_iter().take(left));
+        }
     }
     lines.truncate(height);
     lines.into_iter().map(|line| line.cut(width)).collect()
@@ -91,7 +95,8 @@ pub(super) fn whole(board: &Board) -> String {
         board.routes.iter().map(|route| self::route(route, board)).collect(),
         aside(board),
         changes(board),
-    ] as [Vec<Line>; 4]
+        last(board),
+    ] as [Vec<Line>; 5]
     {
         if !part.is_empty() {
             lines.push(Line::default());
@@ -201,8 +206,10 @@ fn route(route: &Route, board: &Board) -> Line {
         }
         line = line.and(tone, format!("{mark} {}", step.name));
     }
-    let name = if route.what == "Events" { "events" } else { "requests" };
-    match board.circuits.iter().find(|circuit| circuit.name == name) {
+    let of = |circuit: &&Circuit| {
+        route.circuit.as_ref().is_some_and(|(room, name)| (room, name) == (&circuit.room, &circuit.name))
+    };
+    match board.circuits.iter().find(of) {
         Some(circuit) => line.and(Tone::Soft, format!("   circuit {}", words::circuit(&circuit.state))),
         None => line,
     }
@@ -219,8 +226,9 @@ fn aside(board: &Board) -> Vec<Line> {
         lines.push(Line::of(Tone::Of(Level::Warn), text));
     }
     for group in &board.letters {
-        let what =
-            format!("Dead letters: {} of {} · {}", human::grouped(group.count), group.operation, group.code);
+        let of = if group.room.is_empty() { String::new() } else { format!("{}: ", group.room) };
+        let count = human::grouped(group.count);
+        let what = format!("{of}Dead letters: {count} of {} · {}", group.operation, group.code);
         lines.push(Line::of(Tone::Of(Level::Warn), what).and(Tone::Soft, format!("  {}", group.reason)));
     }
     if lines.len() > 3 {
@@ -237,6 +245,19 @@ fn changes(board: &Board) -> Vec<Line> {
             .and(Tone::Of(change.level), change.said.clone())
     };
     board.lately.iter().map(change).collect()
+}
+
+/// The last operations.
+fn last(board: &Board) -> Vec<Line> {
+    let ended = |ended: &Ended| {
+        let tone = if ended.path.is_some() { Tone::Plain } else { Tone::Of(Level::Bad) };
+        Line::of(Tone::Soft, format!("{}  ", human::moment(ended.at, board.at)))
+            .and(Tone::Plain, format!("{:<22} ", ended.operation))
+            .and(tone, format!("{:<18} ", ended.said))
+            .and(Tone::Plain, format!("{:>8}  ", ended.took))
+            .and(Tone::Soft, ended.id.clone())
+    };
+    board.last.iter().map(ended).collect()
 }
 
 #[cfg(test)]

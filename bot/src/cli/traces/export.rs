@@ -20,7 +20,6 @@ use super::TraceArgs;
 use super::client::Client;
 use super::queue::{Bounded, Counted, Sent};
 use super::sampler::Linked;
-use super::tracer::ByLayer;
 use crate::cli::environment;
 use crate::cli::exit::{Exit, Failure};
 use eitherway::trace;
@@ -98,7 +97,7 @@ impl Traces {
     pub(in crate::cli) fn started(&self) {
         if let Some(Exporting { endpoint, .. }) = &self.0 {
             // There is none before: a process starts its log once.
-            let _ = trace::set_tracer(ByLayer);
+            let _ = trace::set_tracer(trace::OpenTelemetry);
             tracing::info!("traces are sent to {endpoint}");
         }
     }

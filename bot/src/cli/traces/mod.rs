@@ -9,8 +9,6 @@ mod export;
 mod queue;
 #[cfg(feature = "otlp")]
 mod sampler;
-#[cfg(feature = "otlp")]
-mod tracer;
 
 pub(super) use args::TraceArgs;
 #[cfg(feature = "otlp")]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// What `/metrics` has answered.
-pub(super) struct Scrape {
+pub(crate) struct Scrape {
     pub(super) families: BTreeMap<String, Family>,
 }
 
@@ -54,7 +54,7 @@ impl Scrape {
     }
 
     /// The values of a metric with these labels, and perhaps others, together; none where there is none.
-    pub(super) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    pub(crate) fn sum(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let of = |end: &str| {
             self.families.get(name.strip_suffix(end)?).filter(|family| family.kind == "histogram")
         };

@@ -10,27 +10,18 @@ use std::time::Duration;
 use base64::Engine;
 use serde_json::json;
 
+use super::looks::{self, SCHEMES, WIDTHS};
 use super::{bury, token};
 use crate::support::browser::Browser;
 use crate::support::program::{Running, rosey};
 use crate::support::*;
 
-const WIDTHS: [u64; 3] = [360, 768, 1280];
-
 /// Takes the page as it is now, at every width, light and dark.
 async fn take(browser: &Browser, folder: &std::path::Path, name: &str) {
-    for scheme in ["light", "dark"] {
-        let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        browser.command("Emulation.setEmulatedMedia", media).await;
+    for scheme in SCHEMES {
         for width in WIDTHS {
-            let size = json!({"width": width, "height": 700, "deviceScaleFactor": 1, "mobile": false});
-            browser.command("Emulation.setDeviceMetricsOverride", size).await;
-            let wide = "return document.documentElement.scrollWidth <= window.innerWidth";
-            assert_eq!(
-                browser.run(wide).await,
-                json!(true),
-                "{name} at {width}: nothing lies beside the page"
-            );
+            looks::as_seen(browser, scheme, width).await;
+            looks::fits(browser, name).await;
             let whole = json!({"format": "png", "captureBeyondViewport": true, "optimizeForSpeed": false});
             let height = browser.run("return document.documentElement.scrollHeight").await;
             let clip = json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1});

@@ -3,7 +3,9 @@
 mod person;
 mod record;
 mod server;
+mod services;
 
 pub(crate) use person::Person;
 pub(crate) use record::Record;
 pub(crate) use server::IrcServer;
+pub(crate) use services::Services;

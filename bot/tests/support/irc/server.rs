@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use super::super::{LIMIT, Port, holds_within};
+use super::services::{NAME, PASSWORD};
 
 /// A server on a port of its own; it is killed when this is dropped.
 pub(crate) struct IrcServer {
@@ -59,8 +60,59 @@ impl IrcServer {
 
     /// inspircd, whose network is named `TestNet`.
     pub(crate) async fn inspircd() -> Self {
+        Self::inspircd_with(|_| String::new()).await
+    }
+
+    /// The same, which repeats the lines of a channel of mode `H` to those who enter it.
+    pub(crate) async fn repeating() -> Self {
+        let module = |name| format!("<module name=\"{name}\">\n");
+        let more = "<chanhistory maxduration=\"1w\" maxlines=\"50\" prefixmsg=\"no\" bots=\"yes\" enableumode=\"no\">\n";
+        Self::inspircd_with(|_| module("ircv3_batch") + &module("chanhistory") + more).await
+    }
+
+    /// The same, which wants everybody to come over TLS (STS), with this certificate and key.
+    pub(crate) async fn wanting_tls(certificate: &str, key: &str) -> Self {
+        Self::inspircd_with(|server| {
+            let (cert, key, port) =
+                (server.write("cert.pem", certificate), server.write("key.pem", key), server.tls.number);
+            format!(
+                "<module name=\"ssl_gnutls\">\n<module name=\"ircv3_sts\">\n\
+                 <sslprofile name=\"tls\" provider=\"gnutls\" certfile=\"{}\" keyfile=\"{}\">\n\
+                 <bind address=\"127.0.0.1\" port=\"{port}\" type=\"clients\" sslprofile=\"tls\">\n\
+                 <sts host=\"*\" duration=\"1h\" port=\"{port}\">\n",
+                cert.display(),
+                key.display()
+            )
+        })
+        .await
+    }
+
+    /// The same with TLS beside the usual port, with this certificate and key. [`Services`](super::Services) may link, and with them
+    /// there is a login; over TLS alone.
+    pub(crate) async fn inspircd_with_login(certificate: &str, key: &str) -> Self {
+        Self::inspircd_with(|server| {
+            let (cert, key) = (server.write("cert.pem", certificate), server.write("key.pem", key));
+            let modules = ["services_account", "sasl", "spanningtree", "ssl_gnutls"];
+            let modules: String =
+                modules.iter().map(|name| format!("<module name=\"{name}\">\n")).collect();
+            let (tls, links) = (server.tls.number, server.links.number);
+            format!(
+                "{modules}<sslprofile name=\"own\" provider=\"gnutls\" certfile=\"{}\" keyfile=\"{}\">\n\
+                 <bind address=\"127.0.0.1\" port=\"{tls}\" type=\"clients\" sslprofile=\"own\">\n\
+                 <bind address=\"127.0.0.1\" port=\"{links}\" type=\"servers\">\n\
+                 <link name=\"{NAME}\" ipaddr=\"127.0.0.1\" port=\"1\" allowmask=\"127.0.0.0/8\" sendpass=\"{PASSWORD}\" \
+                 recvpass=\"{PASSWORD}\">\n<uline server=\"{NAME}\" silent=\"yes\">\n\
+                 <sasl target=\"{NAME}\" requiressl=\"yes\">\n",
+                cert.display(),
+                key.display(),
+            )
+        })
+        .await
+    }
+
+    async fn inspircd_with(more: impl FnOnce(&Self) -> String) -> Self {
         let mut server = Self::prepare("INSPIRCD_BIN", "inspircd");
-        let config = server.inspircd_config();
+        let config = server.inspircd_config() + &more(&server);
         server.write("conf", &config);
         server.run(&["--nofork", "--runasroot", "--nolog", "--config"], "conf").await;
         server
@@ -71,9 +123,19 @@ impl IrcServer {
         format!("irc://{nick}@127.0.0.1:{}/#lounge", self.port.number)
     }
 
+    /// The same in another channel.
+    pub(crate) fn room(&self, nick: &str, channel: &str) -> String {
+        format!("irc://{nick}@127.0.0.1:{}/{channel}", self.port.number)
+    }
+
     /// The port of TLS.
     pub(crate) const fn tls(&self) -> u16 {
         self.tls.number
+    }
+
+    /// The port of other servers.
+    pub(super) const fn links(&self) -> u16 {
+        self.links.number
     }
 
     /// Its port.

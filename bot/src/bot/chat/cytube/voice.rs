@@ -32,6 +32,7 @@ pub(in crate::bot::chat) struct Voice {
 #[derive(Debug)]
 struct Speaking {
     to: Option<String>,
+    needs_turn: bool,
     lines: VecDeque<String>,
     /// The line that is on its way, and since when.
     asked: Option<(Asked, Instant)>,
@@ -65,9 +66,14 @@ impl Voice {
         self.speaking.as_ref().is_some_and(|speaking| speaking.to.is_some())
     }
 
+    /// Whether what is being said is said only while this bot may speak.
+    pub(in crate::bot::chat) fn needs_turn(&self) -> bool {
+        self.speaking.as_ref().is_none_or(|speaking| speaking.needs_turn)
+    }
+
     /// Takes a message.
     pub(in crate::bot::chat) fn take(&mut self, said: Said, now: Instant) {
-        let Said { to, text, begun, done } = said;
+        let Said { to, text, needs_turn, begun, done } = said;
         // A caller that has waited too long has gone, and may say it again.
         if begun.send(()).is_err() || done.is_closed() {
             return;
@@ -77,8 +83,8 @@ impl Voice {
             0 => "there is nothing in it to say".to_owned(),
             many if many > MOST_LINES => format!("it has {many} lines, and at most {MOST_LINES} are said"),
             _ => {
-                let lines = lines.into();
-                self.speaking = Some(Speaking { to, lines, asked: None, tries: 0, not_before: now, done });
+                let (lines, asked, tries, not_before) = (lines.into(), None, 0, now);
+                self.speaking = Some(Speaking { to, needs_turn, lines, asked, tries, not_before, done });
                 return;
             }
         };
@@ -185,7 +191,8 @@ mod tests {
 
     fn said(voice: &mut Voice, to: Option<&str>, text: &str, now: Instant) -> Done {
         let ((begun, _begins), (done, ends)) = (oneshot::channel(), oneshot::channel());
-        voice.take(Said { to: to.map(str::to_owned), text: text.to_owned(), begun, done }, now);
+        let (to, text, needs_turn) = (to.map(str::to_owned), text.to_owned(), true);
+        voice.take(Said { to, text, needs_turn, begun, done }, now);
         ends
     }
 

@@ -25,7 +25,7 @@ pub struct Address {
     pub account: Option<String>,
     /// The file that holds the channel's key.
     pub key: Option<PathBuf>,
-    /// The file of certificates that are trusted instead of the system's.
+    /// The file of certificates that are trusted instead of the system's, also where the server wants encryption.
     pub ca: Option<PathBuf>,
 }
 
@@ -60,9 +60,6 @@ impl Address {
                 Some(("ca", file)) => address.ca = Some(decoded(file)?.into()),
                 _ => return Err(format!("there is no option `{option}`")),
             }
-        }
-        if address.ca.is_some() && !tls {
-            return Err("ca=FILE needs irc+tls".to_owned());
         }
         if address.sasl.is_some() && !tls && !is_local(&address.host) {
             return Err("a password goes over irc+tls alone".to_owned());
@@ -109,7 +106,6 @@ mod tests {
             ("//host/#c?loud=yes", "no option `loud=yes`"),
             ("//host/#c?sasl=", "no option `sasl=`"),
             ("//host/#c?sasl=file", "irc+tls alone"),
-            ("//host/#c?ca=file", "needs irc+tls"),
         ] {
             let error = Address::parse(rest, false).expect_err(rest);
             assert!(error.contains(reason), "{rest}: {error}");

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::history::History;
 use super::message::Message;
 use super::server::{Server, is_split};
 use super::speech::plain;
-use super::time;
 use crate::bot::event::{Body, Event, Stamp, UserData};
 use eitherway::clock;
 
@@ -39,6 +39,9 @@ pub(super) struct Channel {
     /// The time of the last event of presence: none is before it.
     latest: i64,
     crowd: Crowd,
+    history: History,
+    /// What is to be asked of the server.
+    question: Option<String>,
 }
 
 struct Member {
@@ -63,7 +66,7 @@ struct Crowd {
 }
 
 impl Channel {
-    pub(super) fn new(name: &str, me: &str, server: Server) -> Self {
+    pub(super) fn new(name: &str, me: &str, server: Server, history: History) -> Self {
         Self {
             name: name.to_owned(),
             me: me.to_owned(),
@@ -77,7 +80,19 @@ impl Channel {
             entering: false,
             latest: 0,
             crowd: Crowd::default(),
+            history,
+            question: None,
         }
+    }
+
+    /// When the newest line was said, by the server's clock.
+    pub(super) const fn newest_line(&self) -> Option<i64> {
+        self.history.newest()
+    }
+
+    /// What is to be asked of the server now.
+    pub(super) fn question(&mut self) -> Option<String> {
+        self.question.take()
     }
 
     /// Our own name.
@@ -116,13 +131,17 @@ impl Channel {
         if nick.len().max(message.mask().len()) > LONGEST_NAME {
             return events;
         }
+        let repeated = self.history.is_repeated(message);
         match message.command {
+            // Who came and went is as it is now.
+            command if repeated && command != "PRIVMSG" => {}
             "JOIN" if self.is_here(message.param(0)) => self.joined(message, &mut events),
             "353" if self.entering && self.is_here(message.param(2)) => self.listed(message),
             "366" if self.entering && self.inside && self.is_here(message.param(1)) => {
                 self.entering = false;
                 let at = self.moment(message);
                 self.list_ended(at, &mut events);
+                self.question = self.history.question(&self.name, self.server.keeps_lines);
             }
             "PART" if self.is_here(message.param(0)) => {
                 self.left(nick, message, message.param(1), &mut events)
@@ -132,7 +151,11 @@ impl Channel {
             }
             "QUIT" => self.quit(message, now, &mut events),
             "NICK" => self.renamed(message, &mut events),
-            "PRIVMSG" => events.extend(self.said(message)),
+            "PRIVMSG" => events.extend(self.said(message, repeated)),
+            "BATCH" if self.inside => {
+                let asks = self.history.batch(message, &self.name, self.server.keeps_lines);
+                self.question = asks.or_else(|| self.question.take());
+            }
             "CHGHOST" => self.moved(nick, format!("{}@{}", message.param(0), message.param(1))),
             // Our host is hidden from now on.
             "396" => {
@@ -299,8 +322,12 @@ impl Channel {
         self.members.insert(to, Member { nick: new.to_owned(), ..member });
     }
 
-    fn said(&self, message: &Message<'_>) -> Option<Event> {
-        let (nick, target) = (message.nick(), message.param(0));
+    fn said(&mut self, message: &Message<'_>, repeated: bool) -> Option<Event> {
+        let (nick, target, at) = (message.nick(), message.param(0), stamped(message));
+        let is_here = self.inside && self.is_here(target);
+        if is_here {
+            self.history.line(at);
+        }
         let is_server = !message.source.contains('!') && nick.contains('.');
         if nick.is_empty() || is_server || self.is_me(nick) {
             return None;
@@ -311,12 +338,15 @@ impl Channel {
             Some(ctcp) => format!("/me {}", plain(ctcp.strip_prefix("ACTION ")?)),
         };
         let user = nick.to_owned();
-        let body = match () {
-            () if self.inside && self.is_here(target) => Body::Message { user, content },
-            () if self.inside && self.is_me(target) => Body::Pm { user, content },
-            () => return None,
+        let body = match repeated {
+            // Without an id it might be here already.
+            true if is_here && message.tag("msgid").is_some() => Body::History { user, content },
+            true => return None,
+            false if is_here => Body::Message { user, content },
+            false if self.inside && self.is_me(target) => Body::Pm { user, content },
+            false => return None,
         };
-        let stamp = Stamp::at(stamped(message).unwrap_or_else(clock::issue));
+        let stamp = Stamp::at(at.unwrap_or_else(clock::issue));
         let stamp = match message.tag("msgid").filter(|id| !id.is_empty()) {
             Some(id) => stamp.identified(Arc::clone(&self.source), id),
             None => stamp,
@@ -369,7 +399,7 @@ impl Channel {
 
 /// The time of a line by its server's clock; a clock that is ahead of ours is not believed.
 fn stamped(message: &Message<'_>) -> Option<i64> {
-    let at = time::parse(&message.tag("time")?)?;
+    let at = clock::millis_of_rfc3339(&message.tag("time")?)?;
     Some(at.min(clock::now())).filter(|at| *at > 0)
 }
 

@@ -5,15 +5,16 @@ use tokio::time::Instant;
 
 use super::super::lines::{Lines, Next};
 use super::channel::Channel;
+use super::history::History;
 use super::message::{LONGEST_LINE, Message, text};
 use super::registration::Registration;
 use super::server::Server;
-use super::{speech, time};
+use super::speech;
 
 const ROUNDS: usize = 30_000;
 
 /// What lines are made of, so that many of them mean something.
-const PIECES: [&[u8]; 48] = [
+const PIECES: [&[u8]; 52] = [
     b":",
     b" ",
     b"@",
@@ -60,6 +61,10 @@ const PIECES: [&[u8]; 48] = [
     b"433",
     b"PREFIX=(",
     b"ACTION ",
+    b"batch=",
+    b"BATCH",
+    b"chathistory",
+    b"sts=port=",
     b"one.test two.test",
     b"ann!a@h",
 ];
@@ -84,8 +89,8 @@ fn line(dice: &mut fastrand::Rng) -> Vec<u8> {
 fn no_line_panics_and_no_text_is_said_that_is_a_command() {
     for seed in 1..=4 {
         let mut dice = fastrand::Rng::with_seed(seed);
-        let mut channel = Channel::new("#c", "me", Server::new("irc.test"));
-        let mut registration = Registration::new("irc.test", "me", None);
+        let mut channel = Channel::new("#c", "me", Server::new("irc.test"), History::default());
+        let mut registration = Registration::new("irc.test", "me", None, false);
         for round in 0..ROUNDS / 4 {
             let bytes = line(&mut dice);
             let read = text(&bytes);
@@ -94,7 +99,7 @@ fn no_line_panics_and_no_text_is_said_that_is_a_command() {
                 said.iter().all(|line| !line.contains(['\r', '\n', '\0', '\x01'])),
                 "{seed}/{round}: {said:?}"
             );
-            let _ = (speech::plain(&read), speech::is_nick(&read), time::parse(&read));
+            let _ = (speech::plain(&read), speech::is_nick(&read));
             let Some(message) = Message::parse(&read) else { continue };
             let (now, _) = (Instant::now(), registration.hear(&message));
             for event in channel.hear(&message, now) {

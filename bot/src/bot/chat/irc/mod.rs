@@ -3,19 +3,22 @@
 //! | file | contains |
 //! |---|---|
 //! | `address` | the value of `--chat` |
-//! | `message`, `time`, `folding` | the grammar of a line; which names are one |
+//! | `message`, `folding` | the grammar of a line; which names are one |
 //! | `registration` | from a connection to a nickname |
 //! | `channel`, `server` | the channel as the server tells of it: events |
+//! | `history` | what the server repeats |
 //! | `session`, `wire` | one connection: reads, joins, watches, leaves |
 //! | `voice`, `speech` | what is said: its receipt, its lines |
 //!
 //! `docs/chat.md` says what is exact, what is partial, and what IRC cannot tell.
 
 mod address;
+mod alive;
 mod channel;
 mod folding;
 #[cfg(test)]
 mod fuzz;
+mod history;
 mod message;
 mod registration;
 mod server;
@@ -23,7 +26,6 @@ mod session;
 mod speech;
 #[cfg(test)]
 mod tests;
-mod time;
 mod voice;
 mod wire;
 
@@ -117,7 +119,7 @@ impl Network for Visit {
 
     async fn visit(&mut self, ends: &mut Ends) -> Ended {
         let opened = tokio::select! {
-            opened = opened(&self.address, &self.nick, self.connector.as_ref()) => opened,
+            opened = opened(&self.address, &self.nick, self.connector.as_ref(), self.memory.encrypts) => opened,
             () = ends.refuse_all() => return Ended::Left,
         };
         match opened {
@@ -131,16 +133,24 @@ impl Network for Visit {
     }
 }
 
-/// A connection, and who comes over it. The files are read each time: they may have changed.
+/// A connection, and who comes over it; encrypted, if the address or the server says so. The files are read each time: they may have
+/// changed.
 async fn opened<'a>(
     address: &'a Address,
     nick: &'a str,
     connector: Option<&TlsConnector>,
+    encrypts: Option<u16>,
 ) -> io::Result<(Box<dyn Stream>, Guest<'a>)> {
     let read = |path: &Option<std::path::PathBuf>| path.as_deref().map(secret).transpose();
     let account = address.account.as_deref().unwrap_or(nick).to_owned();
     let login = read(&address.sasl)?.map(|password| Login { account, password });
-    let guest =
-        Guest { host: &address.host, nick, channel: &address.channel, key: read(&address.key)?, login };
-    Ok((link::tcp::connect(&address.host, address.port, connector).await?, guest))
+    let key = read(&address.key)?;
+    let (port, wanted) = match encrypts {
+        Some(port) => (port, Some(tls::connector(address.ca.as_deref())?)),
+        None => (address.port, None),
+    };
+    let connector = wanted.as_ref().or(connector);
+    let encrypted = connector.is_some();
+    let guest = Guest { host: &address.host, nick, channel: &address.channel, key, login, encrypted };
+    Ok((link::tcp::connect(&address.host, port, connector).await?, guest))
 }

@@ -9,8 +9,17 @@ use super::message::Message;
 use super::server::Server;
 
 /// The capabilities that are used where they are offered.
-const WANTED: [&str; 6] =
-    ["chghost", "message-tags", "multi-prefix", "sasl", "server-time", "userhost-in-names"];
+const WANTED: [&str; 8] = [
+    "batch",
+    "chghost",
+    CHATHISTORY,
+    "message-tags",
+    "multi-prefix",
+    "sasl",
+    "server-time",
+    "userhost-in-names",
+];
+const CHATHISTORY: &str = "draft/chathistory";
 /// A piece of what SASL says has at most so many bytes.
 const PIECE: usize = 400;
 /// How many other nicknames are tried.
@@ -32,6 +41,7 @@ pub(super) struct Registration {
     login: Option<Login>,
     logged_in: bool,
     offered: Vec<String>,
+    encrypted: bool,
     is_bot: Option<String>,
     server: Server,
 }
@@ -43,6 +53,8 @@ pub(super) enum Outcome {
     Done,
     /// Trying again is pointless.
     Refused(String),
+    /// The server wants an encrypted connection to this port (STS), before anything is said over this one.
+    Encrypt(u16),
     /// There is no login with a password. Servers do not offer it while the services that know the accounts are away.
     NoLogin(String),
     /// The server has ended the connection.
@@ -50,7 +62,7 @@ pub(super) enum Outcome {
 }
 
 impl Registration {
-    pub(super) fn new(host: &str, nick: &str, login: Option<Login>) -> Self {
+    pub(super) fn new(host: &str, nick: &str, login: Option<Login>, encrypted: bool) -> Self {
         Self {
             wanted: nick.to_owned(),
             nick: nick.to_owned(),
@@ -58,6 +70,7 @@ impl Registration {
             login,
             logged_in: false,
             offered: Vec::new(),
+            encrypted,
             is_bot: None,
             server: Server::new(host),
         }
@@ -90,7 +103,10 @@ impl Registration {
             |what: &str| (Vec::new(), Some(Outcome::Refused(format!("{what}: {}", message.last()))));
         match message.command {
             "PING" => (vec![format!("PONG :{}", message.last())], None),
-            "CAP" => (self.capabilities(message), None),
+            "CAP" => match self.wants_encryption(message) {
+                Some(port) => (Vec::new(), Some(Outcome::Encrypt(port))),
+                None => (self.capabilities(message), None),
+            },
             "AUTHENTICATE" if message.param(0) == "+" => (self.password(), None),
             "903" => {
                 self.logged_in = true;
@@ -127,6 +143,16 @@ impl Registration {
         }
     }
 
+    /// The port of the policy that a server has in the list of its capabilities, which only counts where nobody can have changed
+    /// it on the way, or where it makes things safer.
+    fn wants_encryption(&self, message: &Message<'_>) -> Option<u16> {
+        if self.encrypted || message.param(1) != "LS" {
+            return None;
+        }
+        let policy = message.last().split(' ').find_map(|offer| offer.strip_prefix("sts="))?;
+        policy.split(',').find_map(|key| key.strip_prefix("port="))?.parse().ok().filter(|port| *port > 0)
+    }
+
     fn capabilities(&mut self, message: &Message<'_>) -> Vec<String> {
         match message.param(1) {
             "LS" => {
@@ -147,12 +173,16 @@ impl Registration {
                     _ => vec![format!("CAP REQ :{}", self.offered.join(" "))],
                 }
             }
-            "ACK" if message.last().split(' ').any(|name| name == "sasl") => {
-                vec!["AUTHENTICATE PLAIN".to_owned()]
-            }
-            "ACK" | "NAK" => vec!["CAP END".to_owned()],
+            "ACK" => self.granted(message.last()),
+            "NAK" => vec!["CAP END".to_owned()],
             _ => Vec::new(),
         }
+    }
+
+    fn granted(&mut self, granted: &str) -> Vec<String> {
+        let has = |name: &str| granted.split(' ').any(|granted| granted == name);
+        self.server.keeps_lines = has("batch") && has(CHATHISTORY);
+        vec![if has("sasl") { "AUTHENTICATE PLAIN" } else { "CAP END" }.to_owned()]
     }
 
     /// Account and password, in pieces; a last piece that is full is followed by an empty one.

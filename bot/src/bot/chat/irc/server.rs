@@ -10,12 +10,15 @@ pub(super) struct Server {
     pub(super) network: String,
     /// The signs in front of the names of those who have a rank, the highest first.
     pub(super) ranks: String,
+    /// Whether it keeps lines, and can be asked for them.
+    pub(super) keeps_lines: bool,
 }
 
 impl Server {
     /// A server of which only the name is known.
     pub(super) fn new(host: &str) -> Self {
-        Self { folding: Folding::default(), network: host.to_owned(), ranks: "~&@%+".to_owned() }
+        let (folding, ranks) = (Folding::default(), "~&@%+".to_owned());
+        Self { folding, network: host.to_owned(), ranks, keeps_lines: false }
     }
 }
 

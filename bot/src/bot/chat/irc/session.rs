@@ -1,6 +1,7 @@
 //! One connection, from its first line to its last.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use super::super::link::sender::{NOT_INSIDE, Order};
 use super::super::link::tcp::Stream;
 use super::super::link::{Ended, Ends};
 use super::super::{ANOTHER, Received, Unsent};
+use super::alive::Alive;
 use super::channel::Channel;
+use super::history::History;
 use super::message::{Message, text};
 use super::registration::{Login, Outcome, Registration};
 use super::server::Server;
@@ -21,9 +24,6 @@ use crate::bot::event::Event;
 
 /// How long the server may take to register us, or to let us into the channel.
 const REGISTERS: Duration = Duration::from_secs(60);
-/// How long the server may be silent before it is asked, and then until it counts as gone.
-const SILENT: Duration = Duration::from_secs(60);
-const ANSWERS: Duration = Duration::from_secs(30);
 /// How long we stay away after a kick, before the name is tried again that another one has, before a full channel is tried
 /// again, and how often the number of members is told.
 const AFTER_KICK: Duration = Duration::from_secs(5);
@@ -44,6 +44,8 @@ pub(super) struct Guest<'a> {
     pub(super) channel: &'a str,
     pub(super) key: Option<String>,
     pub(super) login: Option<Login>,
+    /// Whether nobody on the way can listen.
+    pub(super) encrypted: bool,
 }
 
 /// What is remembered from one connection to the next.
@@ -53,6 +55,10 @@ pub(super) struct Memory {
     curious: Option<Instant>,
     /// Whether a server has let us in, with the login.
     registered: bool,
+    /// The port to which the server wants encrypted connections, until the process ends.
+    pub(super) encrypts: Option<u16>,
+    /// When the newest line was said, by the server's clock.
+    newest_line: Option<i64>,
     /// Since when we are in the channel.
     pub(super) entered: Option<Instant>,
 }
@@ -65,21 +71,31 @@ pub(super) async fn run(
     memory: &mut Memory,
 ) -> Ended {
     let mut wire = Wire::new(stream);
-    let mut registration = Registration::new(guest.host, guest.nick, guest.login);
+    let mut registration = Registration::new(guest.host, guest.nick, guest.login, guest.encrypted);
     let registered = timeout(REGISTERS, register(&mut wire, &mut registration, memory.registered));
     let lost = || Ended::Lost(format!("the server did not let us in within {REGISTERS:?}"));
     let registered = tokio::select! {
-        registered = registered => registered.unwrap_or_else(|_| Err(lost())),
-        () = ends.refuse_all() => Err(Ended::Left),
+        registered = registered => registered.unwrap_or_else(|_| Err(lost().into())),
+        () = ends.refuse_all() => Err(Ended::Left.into()),
     };
-    if let Err(ended) = registered {
-        return ended;
+    match registered {
+        Ok(()) => {}
+        Err(Unregistered::Encrypt(port)) => {
+            memory.encrypts = Some(port);
+            return Ended::Lost(format!("the server wants an encrypted connection, to port {port} (STS)"));
+        }
+        Err(Unregistered::Ended(ended)) => return ended,
     }
     memory.registered = true;
     let server = registration.server();
     let now = Instant::now();
     let session = Session {
-        channel: Channel::new(guest.channel, registration.nick(), server.clone()),
+        channel: Channel::new(
+            guest.channel,
+            registration.nick(),
+            server.clone(),
+            History::after(memory.newest_line),
+        ),
         wire,
         wanted: guest.nick,
         name: guest.channel,
@@ -87,8 +103,7 @@ pub(super) async fn run(
         server,
         voice: Voice::default(),
         waiting: VecDeque::new(),
-        heard: now,
-        asked: None,
+        alive: Alive::new(Arc::clone(&ends.state), now),
         joins_at: Some(now),
         joined_by: None,
         regains_at: now + REGAIN,
@@ -99,7 +114,23 @@ pub(super) async fn run(
     session.stay(ends).await
 }
 
-async fn register(wire: &mut Wire, registration: &mut Registration, before: bool) -> Result<(), Ended> {
+/// Why a registration has come to nothing.
+enum Unregistered {
+    Ended(Ended),
+    Encrypt(u16),
+}
+
+impl From<Ended> for Unregistered {
+    fn from(ended: Ended) -> Self {
+        Self::Ended(ended)
+    }
+}
+
+async fn register(
+    wire: &mut Wire,
+    registration: &mut Registration,
+    before: bool,
+) -> Result<(), Unregistered> {
     let mut lines = registration.begin();
     loop {
         wire.write(&lines).await?;
@@ -110,11 +141,14 @@ async fn register(wire: &mut Wire, registration: &mut Registration, before: bool
         (lines, outcome) = registration.hear(&message);
         match outcome {
             None => {}
-            Some(Outcome::Done) => return wire.write(&lines).await,
+            Some(Outcome::Done) => return Ok(wire.write(&lines).await?),
+            Some(Outcome::Encrypt(port)) => return Err(Unregistered::Encrypt(port)),
             // The server that had a login has it again when its services are back.
-            Some(Outcome::NoLogin(reason)) if before => return Err(Ended::Lost(reason)),
-            Some(Outcome::Refused(reason) | Outcome::NoLogin(reason)) => return Err(Ended::Refused(reason)),
-            Some(Outcome::Lost(reason)) => return Err(Ended::Lost(reason)),
+            Some(Outcome::NoLogin(reason)) if before => return Err(Ended::Lost(reason).into()),
+            Some(Outcome::Refused(reason) | Outcome::NoLogin(reason)) => {
+                return Err(Ended::Refused(reason).into());
+            }
+            Some(Outcome::Lost(reason)) => return Err(Ended::Lost(reason).into()),
         }
     }
 }
@@ -129,9 +163,8 @@ struct Session<'a> {
     voice: Voice,
     /// Events that the bot has not taken.
     waiting: VecDeque<Event>,
-    /// When the server was last heard, and when it was asked whether it is there.
-    heard: Instant,
-    asked: Option<Instant>,
+    /// Whether the server is there.
+    alive: Alive,
     joins_at: Option<Instant>,
     /// Until when the server has to say that we are in the channel.
     joined_by: Option<Instant>,
@@ -154,6 +187,7 @@ impl Session<'_> {
             Ended::Left => "the bot has left".to_owned(),
         };
         ends.state.inside.store(false, Ordering::Release);
+        self.memory.newest_line = self.channel.newest_line();
         self.voice.lose("the connection was lost before the server had confirmed it");
         self.waiting.extend(self.channel.lose(&reason));
         if ended != Ended::Left {
@@ -171,7 +205,7 @@ impl Session<'_> {
         let reads = self.waiting.len() < WAITING || !waits;
         if !reads {
             // The bot is slow: that the server is not heard is not the server's doing.
-            (self.heard, self.asked) = (Instant::now(), None);
+            self.alive.heard(Instant::now());
         }
         let wakes_at = if reads { self.next_deadline() } else { Instant::now() + COUNTS };
         tokio::select! {
@@ -193,7 +227,7 @@ impl Session<'_> {
             order = ends.orders.recv(), if self.voice.is_free() => self.obey(order).await?,
             () = sleep_until(speaks_at.unwrap_or(wakes_at)), if speaks_at.is_some() => {
                 let now = Instant::now();
-                if !ends.state.may_speak() {
+                if self.voice.needs_turn() && !ends.state.may_speak() {
                     self.voice.stop(ANOTHER);
                 } else if let Some(lines) = self.voice.next(now) {
                     ends.state.bucket.lock().take(now);
@@ -241,7 +275,6 @@ impl Session<'_> {
 
     /// When something is due.
     fn next_deadline(&self) -> Instant {
-        let watch = self.asked.map_or(self.heard + SILENT, |asked| asked + ANSWERS);
         let regain = (!self.channel.is_me(self.wanted)).then_some(self.regains_at);
         let count = self.channel.has_news().then_some(self.counts_at);
         let others = [
@@ -252,23 +285,19 @@ impl Session<'_> {
             self.channel.next_release(),
             self.voice.deadline(),
         ];
-        others.into_iter().flatten().fold(watch, Instant::min)
+        others.into_iter().flatten().fold(self.alive.next(), Instant::min)
     }
 
     /// Does what is due.
     async fn wake(&mut self, now: Instant) -> Result<(), Ended> {
-        if self.asked.is_some_and(|asked| asked + ANSWERS <= now) {
-            return Err(Ended::Lost(format!("the server was silent for {:?}", SILENT + ANSWERS)));
+        if self.alive.asks(now)? {
+            self.wire.write(&["PING :alive".to_owned()]).await?;
         }
         if self.voice.deadline().is_some_and(|deadline| deadline <= now) {
             return Err(Ended::Lost("the server does not confirm what is said".to_owned()));
         }
         if self.joined_by.is_some_and(|until| until <= now) {
             return Err(Ended::Lost(format!("the server does not answer to JOIN {}", self.name)));
-        }
-        if self.asked.is_none() && self.heard + SILENT <= now {
-            self.asked = Some(now);
-            self.wire.write(&["PING :alive".to_owned()]).await?;
         }
         if self.joins_at.is_some_and(|at| at <= now) {
             (self.joins_at, self.joined_by) = (None, Some(now + REGISTERS));
@@ -297,7 +326,7 @@ impl Session<'_> {
 
     async fn hear(&mut self, line: &str) -> Result<(), Ended> {
         let now = Instant::now();
-        (self.heard, self.asked) = (now, None);
+        self.alive.heard(now);
         let Some(message) = Message::parse(line) else { return Ok(()) };
         let was_inside = self.channel.inside();
         let is_ours = self.channel.is_here(message.param(0)) && self.channel.is_me(message.nick());
@@ -316,6 +345,9 @@ impl Session<'_> {
         let freed = matches!(message.command, "QUIT" | "NICK")
             && self.server.folding.same(message.nick(), self.wanted);
         self.waiting.extend(self.channel.hear(&message, now));
+        if let Some(question) = self.channel.question() {
+            self.wire.write(&[question]).await?;
+        }
         match (was_inside, self.channel.inside()) {
             (false, true) => {
                 // Some servers and bouncers put us there unasked, and answer no JOIN then.

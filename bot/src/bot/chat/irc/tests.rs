@@ -3,6 +3,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::channel::Channel;
+use super::history::History;
 use super::message::Message;
 use super::registration::{Login, Outcome, Registration};
 use super::server::Server;
@@ -20,10 +21,25 @@ struct Observed {
 impl Observed {
     /// In `#c` as `me`, with these users.
     fn with(names: &str) -> Self {
-        let channel = Channel::new("#C", "me", Server::new("irc.test"));
-        let mut observed = Self { channel, now: Instant::now(), events: Vec::new() };
-        observed.lines(&[":me!m@h JOIN #c", &format!(":s 353 me = #c :{names}"), ":s 366 me #c :End"]);
+        let mut observed = Self::outside(Server::new("irc.test"), History::default());
+        observed.enters(names);
         observed
+    }
+
+    /// The same on this server, with `ann`, after these lines.
+    fn of(server: Server, history: History) -> Self {
+        let mut observed = Self::outside(server, history);
+        observed.enters("ann!a@h me");
+        observed
+    }
+
+    fn outside(server: Server, history: History) -> Self {
+        let channel = Channel::new("#C", "me", server, history);
+        Self { channel, now: Instant::now(), events: Vec::new() }
+    }
+
+    fn enters(&mut self, names: &str) {
+        self.lines(&[":me!m@h JOIN #c", &format!(":s 353 me = #c :{names}"), ":s 366 me #c :End"]);
     }
 
     fn lines(&mut self, lines: &[&str]) -> &mut Self {
@@ -55,7 +71,8 @@ fn brief(event: &Event) -> String {
             names.sort_unstable();
             format!("list {}", names.join(" "))
         }
-        Body::History { .. } | Body::Error { .. } => "never".to_owned(),
+        Body::History { user, content } => format!("history <{user}> {content}"),
+        Body::Error { .. } => "never".to_owned(),
     }
 }
 
@@ -198,9 +215,7 @@ fn a_move_is_never_before_the_one_that_was_told_before() {
 #[test]
 fn a_server_whose_clock_is_behind_does_not_put_our_entry_before_our_last_loss() {
     let before = eitherway::clock::issue();
-    let server = Server::new("irc.test");
-    let mut observed =
-        Observed { channel: Channel::new("#C", "me", server), now: Instant::now(), events: Vec::new() };
+    let mut observed = Observed::outside(Server::new("irc.test"), History::default());
     let near = eitherway::clock::rfc3339(before - 5_000);
     observed.lines(&[
         &format!("@time={near} :me!m@h JOIN #c"),
@@ -240,7 +255,7 @@ fn the_most_that_there_were_is_told_with_the_number_that_there_are() {
 
 /// What a client says to these lines, and how it ends.
 fn registers(login: Option<Login>, lines: &[&str]) -> (Vec<String>, Option<Outcome>, String) {
-    let mut registration = Registration::new("irc.test", "rosey", login);
+    let mut registration = Registration::new("irc.test", "rosey", login, true);
     let mut said = Vec::new();
     for line in lines {
         let (answer, outcome) = registration.hear(&Message::parse(line).expect(line));
@@ -262,7 +277,7 @@ fn what_a_server_offers_is_taken_and_the_password_goes_to_one_that_asks() {
         login(),
         &[
             "CAP * LS * :server-time sasl=EXTERNAL,PLAIN away-notify",
-            "CAP * LS :message-tags batch",
+            "CAP * LS :message-tags batch sts=port=6697",
             "CAP rosey ACK :server-time sasl message-tags",
             "AUTHENTICATE +",
             ":s 903 rosey :ok",
@@ -273,7 +288,7 @@ fn what_a_server_offers_is_taken_and_the_password_goes_to_one_that_asks() {
     );
     let password = "AUTHENTICATE AHJvc2V5AHNlY3JldA==";
     let expected = [
-        "CAP REQ :server-time sasl message-tags",
+        "CAP REQ :server-time sasl message-tags batch",
         "AUTHENTICATE PLAIN",
         password,
         "CAP END",
@@ -315,4 +330,80 @@ fn what_will_be_refused_again_is_final_and_says_why() {
     assert!(refused(None, &[":s 465 * :You are banned"]).contains("banned"));
     let lost = registers(None, &["ERROR :Closing link (throttled)"]).1;
     assert_eq!(lost, Some(Outcome::Lost("Closing link (throttled)".to_owned())));
+}
+
+#[test]
+fn a_server_that_wants_encryption_is_told_nothing_over_a_connection_without() {
+    let hears = |line: &str, encrypted: bool| {
+        let mut registration = Registration::new("irc.test", "rosey", login(), encrypted);
+        registration.hear(&Message::parse(line).expect(line))
+    };
+    let wants = |line: &str| hears(line, false);
+    for line in ["CAP * LS :sasl sts=port=6697", "CAP * LS * :sts=duration=60,port=6697,preload sasl"] {
+        assert_eq!(wants(line), (Vec::new(), Some(Outcome::Encrypt(6697))), "{line}");
+        assert_eq!(hears(line, true).1, None, "it is encrypted: {line}");
+    }
+    for line in
+        ["CAP * LS :sts=duration=60", "CAP * LS :sts=port=0", "CAP * LS :sts sasl", "CAP * ACK :sts=port=1"]
+    {
+        assert_eq!(wants(line).1, None, "{line}");
+    }
+}
+
+#[test]
+fn what_a_server_repeats_is_history_and_what_was_missed_is_asked_for_page_by_page() {
+    let server = Server { keeps_lines: true, ..Server::new("irc.test") };
+    let mut observed = Observed::of(server.clone(), History::default());
+    assert_eq!(observed.channel.question(), None, "nothing is known yet of when the last line was");
+    observed.lines(&["@time=2026-01-01T12:00:00.500Z;msgid=a :ann!a@h PRIVMSG #c :hello"]);
+    let newest = observed.channel.newest_line();
+    let mut observed = Observed::of(server, History::after(newest));
+    let since = |time: &str| Some(format!("CHATHISTORY AFTER #C timestamp=2026-01-01T{time}Z 200"));
+    assert_eq!(observed.channel.question(), since("12:00:00.500"));
+    assert_eq!(observed.channel.question(), None, "once");
+    observed.take();
+    let repeated = |n: usize| {
+        format!(
+            "@batch=x;time=2026-01-01T12:0{}:00.000Z;msgid=m{n} :ann!a@h PRIVMSG #c :line {n}",
+            1 + n / 100
+        )
+    };
+    let lines: Vec<String> = (0..200).map(repeated).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    observed.lines(&["BATCH +x chathistory #c"]).lines(&lines);
+    observed.lines(&[
+        ":bob!b@h PRIVMSG #c :new",
+        "@batch=y :bob!b@h PRIVMSG #c :of a batch of another kind",
+        "BATCH -x",
+    ]);
+    let told = observed.take();
+    assert_eq!((told[0].as_str(), told[199].as_str()), ("history <ann> line 0", "history <ann> line 199"));
+    assert_eq!(told[200..], ["<bob> new", "<bob> of a batch of another kind"]);
+    assert_eq!(observed.channel.question(), since("12:02:00.000"), "there may be more");
+    observed.lines(&[
+        "BATCH +z chathistory #c",
+        "@batch=z;time=2026-01-01T13:00:00.000Z;msgid=n :ann!a@h PRIVMSG #c :the last",
+        "@batch=z;time=2026-01-01T13:00:01.000Z :ann!a@h PRIVMSG #c :without an id it may be here already",
+        "@batch=z;msgid=o :ann!a@h PRIVMSG me :no",
+        "@batch=z :eve!e@h JOIN #c",
+        "BATCH -z",
+        ":ann!a@h PRIVMSG #c :now",
+    ]);
+    assert_eq!(observed.take(), ["history <ann> the last", "<ann> now"]);
+    assert_eq!(observed.channel.question(), None);
+}
+
+#[test]
+fn a_server_that_repeats_without_end_is_not_asked_for_ever() {
+    let server = Server { keeps_lines: true, ..Server::new("irc.test") };
+    let mut observed = Observed::of(server, History::after(Some(0)));
+    let page: Vec<String> =
+        (0..200).map(|n| format!("@batch=x;msgid=m{n} :ann!a@h PRIVMSG #c :more")).collect();
+    let page: Vec<&str> = page.iter().map(String::as_str).collect();
+    let mut asked = 0;
+    while observed.channel.question().is_some() {
+        asked += 1;
+        observed.lines(&["BATCH +x chathistory #c"]).lines(&page).lines(&["BATCH -x"]);
+    }
+    assert_eq!(asked, 50);
 }

@@ -23,6 +23,7 @@ pub(super) struct Voice {
     lines: VecDeque<String>,
     /// Whose lines these are.
     speaking: Option<Asked>,
+    needs_turn: bool,
     unconfirmed: VecDeque<Asked>,
     questions: u64,
 }
@@ -41,9 +42,14 @@ impl Voice {
         self.speaking.is_none()
     }
 
+    /// Whether what is being said is said only while this bot may speak.
+    pub(super) const fn needs_turn(&self) -> bool {
+        self.needs_turn
+    }
+
     /// Takes a message, whose lines the server relays with this prefix.
     pub(super) fn take(&mut self, said: Said, channel: &str, prefix: &str, now: Instant) {
-        let Said { to, text, begun, done } = said;
+        let Said { to, text, needs_turn, begun, done } = said;
         // A caller that has waited too long has gone, and may say it again.
         if begun.send(()).is_err() || done.is_closed() {
             return;
@@ -54,7 +60,7 @@ impl Voice {
             0 => "there is nothing in it to say".to_owned(),
             many if many > MOST_LINES => format!("it has {many} lines, and at most {MOST_LINES} are said"),
             _ => {
-                self.lines = lines.into();
+                (self.lines, self.needs_turn) = (lines.into(), needs_turn);
                 self.questions += 1;
                 self.speaking = Some(Asked { target, question: self.questions, at: now, done });
                 return;
@@ -144,7 +150,7 @@ mod tests {
 
     fn said(voice: &mut Voice, to: Option<&str>, text: &str) -> Done {
         let ((begun, _begins), (done, ends)) = (oneshot::channel(), oneshot::channel());
-        let said = Said { to: to.map(str::to_owned), text: text.to_owned(), begun, done };
+        let said = Said { to: to.map(str::to_owned), text: text.to_owned(), needs_turn: true, begun, done };
         voice.take(said, "#c", "me!m@h", Instant::now());
         ends
     }

@@ -129,7 +129,7 @@ impl Session<'_> {
 
     async fn speak(&mut self, ends: &Ends) -> Result<(), Ended> {
         let now = Instant::now();
-        if !ends.state.may_speak() {
+        if self.voice.needs_turn() && !ends.state.may_speak() {
             self.voice.lose(ANOTHER);
             return Ok(());
         }

@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::{Received, Unreadable, Unsent};
 use pace::Backoff;
@@ -87,7 +87,8 @@ pub(super) fn events(
     state: Arc<State>,
 ) -> BoxStream<'static, Received> {
     let (events, received) = mpsc::channel(WAITING);
-    tokio::spawn(visit_for_ever(network, Ends { events, orders, state }));
+    // Its log says which room it is of.
+    tokio::spawn(visit_for_ever(network, Ends { events, orders, state }).in_current_span());
     stream::unfold(received, |mut received| async move { received.recv().await.map(|item| (item, received)) })
         .boxed()
 }

@@ -35,6 +35,8 @@ pub(in crate::bot::chat) enum Order {
 pub(in crate::bot::chat) struct Said {
     pub(in crate::bot::chat) to: Option<String>,
     pub(in crate::bot::chat) text: String,
+    /// Whether it is said only while this bot may speak.
+    pub(in crate::bot::chat) needs_turn: bool,
     pub(in crate::bot::chat) begun: oneshot::Sender<()>,
     pub(in crate::bot::chat) done: oneshot::Sender<Result<(), Unsent>>,
 }
@@ -49,13 +51,19 @@ impl Said {
 
 /// What sender and connection share.
 pub(in crate::bot::chat) struct State {
-    /// Whether we are in the channel.
+    /// Whether we are in the channel, and whether its server answers.
     pub(in crate::bot::chat) inside: AtomicBool,
+    pub(in crate::bot::chat) silent: AtomicBool,
     pub(in crate::bot::chat) bucket: Mutex<Bucket>,
     may_speak: OnceLock<MaySpeak>,
 }
 
 impl State {
+    /// Whether other bots may be in the channel.
+    pub(in crate::bot::chat) fn is_shared(&self) -> bool {
+        self.may_speak.get().is_some()
+    }
+
     /// Whether a line may be said now: no other bot speaks in the channel.
     pub(in crate::bot::chat) fn may_speak(&self) -> bool {
         self.may_speak.get().is_none_or(|may_speak| may_speak())
@@ -91,13 +99,14 @@ impl Sender {
         let (orders, taken) = mpsc::channel(WAITING);
         let state = Arc::new(State {
             inside: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             bucket: Mutex::new(bucket),
             may_speak: OnceLock::new(),
         });
         (Self { orders, state: Arc::clone(&state), is_name }, taken, state)
     }
 
-    async fn send(&self, to: Option<&str>, text: &str) -> Result<(), Unsent> {
+    async fn send(&self, to: Option<&str>, text: &str, needs_turn: bool) -> Result<(), Unsent> {
         if !self.state.inside.load(Ordering::Acquire) {
             return Err(Unsent::transient(NOT_INSIDE));
         }
@@ -105,7 +114,7 @@ impl Sender {
             return Err(Unsent::permanent(format!("`{}` cannot be a name", name.escape_debug())));
         }
         let ((begun, mut begins), (done, ends)) = (oneshot::channel(), oneshot::channel());
-        let said = Said { to: to.map(str::to_owned), text: text.to_owned(), begun, done };
+        let said = Said { to: to.map(str::to_owned), text: text.to_owned(), needs_turn, begun, done };
         let ended = || Unsent::transient("the connection has ended");
         let begin = async {
             self.orders.send(Order::Say(said)).await.map_err(|_| ended())?;
@@ -136,11 +145,19 @@ impl ChatSender for Sender {
     }
 
     fn say<'a>(&'a self, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
-        self.send(None, text).boxed()
+        self.send(None, text, true).boxed()
     }
 
     fn pm<'a>(&'a self, user: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
-        self.send(Some(user), text).boxed()
+        self.send(Some(user), text, true).boxed()
+    }
+
+    fn hears(&self) -> bool {
+        !self.state.silent.load(Ordering::Acquire)
+    }
+
+    fn hint<'a>(&'a self, user: &'a str, text: &'a str) -> BoxFuture<'a, Result<(), Unsent>> {
+        self.send(Some(user), text, false).boxed()
     }
 
     fn flush(&self) -> BoxFuture<'_, Result<(), Unsent>> {

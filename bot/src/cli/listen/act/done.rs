@@ -7,8 +7,8 @@ use tokio::sync::Mutex;
 
 use super::super::super::dead;
 use super::super::super::number::{counted, were};
-use super::super::sources::Sources;
-use super::{Act, Force};
+use super::super::sources::{Parts, Sources};
+use super::{Act, Force, What};
 use eitherway::Cause;
 use eitherway_layers::breaker::Handle;
 
@@ -44,8 +44,8 @@ impl Done {
         let this = self.clone();
         let done = tokio::spawn(async move {
             let busy = |_| "another act is still being done; look at the page, and ask again".to_owned();
-            let _turn = match act {
-                Act::Circuit { .. } => None, // forced because something else hangs
+            let _turn = match act.what {
+                What::Circuit { .. } => None, // forced because something else hangs
                 _ => Some(this.turn.try_lock().map_err(busy)?),
             };
             let done = this.now(&act).await;
@@ -66,13 +66,15 @@ impl Done {
     }
 
     async fn now(&self, act: &Act) -> Result<String, String> {
-        match act {
-            Act::Letters { drop, subject, code, newest } => {
-                let letters = self.letters(*drop, subject, code, *newest).await.map_err(|e| e.to_string())?;
+        let parts = self.sources.room(&act.room);
+        match &act.what {
+            What::Letters { drop, subject, code, newest } => {
+                let letters = letters(&parts, *drop, subject, code, *newest).await;
+                let letters = letters.map_err(|e| e.to_string())?;
                 letters.told(*drop)
             }
-            Act::Outbox => {
-                let outbox = self.sources.outbox().ok_or("this process has no outbox")?;
+            What::Outbox => {
+                let outbox = parts.outbox().ok_or("this process has no outbox")?;
                 let retried = tokio::time::timeout(LIMIT, outbox.retry(None)).await;
                 let retried = retried
                     .map_err(|_| "the outbox does not answer; it may be done later")?
@@ -83,8 +85,8 @@ impl Done {
                     old => Err(format!("{waits}; {} too old to be offered again", were(old, "event"))),
                 }
             }
-            Act::Circuit { events, to } => {
-                let circuits = self.sources.circuits().ok_or("this process has no circuits")?;
+            What::Circuit { events, to } => {
+                let circuits = parts.circuits().ok_or("this process has no circuits")?;
                 let handle: &Handle = if *events { &circuits.events } else { &circuits.requests };
                 match to {
                     Force::Open => handle.force_open(),
@@ -96,39 +98,43 @@ impl Done {
             }
         }
     }
+}
 
-    /// Applies letters again, or removes them.
-    async fn letters(&self, drop: bool, subject: &str, code: &str, newest: i64) -> Result<Letters, Cause> {
-        let unavailable =
-            || Cause::new(eitherway::error::Code::UNAVAILABLE, "the database is not open in this process");
-        let (database, place) = self.sources.database_and_place().ok_or_else(unavailable)?;
-        let mut letters = place.letters().await?;
-        let (begin, mut became) = (Instant::now(), Letters::default());
-        let ids = letters.ids_of(subject, code, newest, LETTERS).await;
-        for (place, id) in ids.iter().flatten().enumerate() {
-            if begin.elapsed() > LIMIT {
-                became.left = ids.iter().flatten().count() - place;
-                break;
-            }
-            let done = if drop {
-                letters.drop_letter(*id).await
-            } else {
-                let late =
-                    |_| Err(Cause::new(eitherway::error::Code::UNAVAILABLE, "the database does not answer"));
-                tokio::time::timeout(LIMIT, dead::retry(&database, &mut letters, *id))
-                    .await
-                    .unwrap_or_else(late)
-            };
-            match done {
-                Ok(true) => became.done += 1,
-                // Another act was quicker.
-                Ok(false) => {}
-                Err(cause) => became.refused.push((*id, cause)),
-            }
+/// Applies letters again, or removes them.
+async fn letters(
+    parts: &Parts,
+    drop: bool,
+    subject: &str,
+    code: &str,
+    newest: i64,
+) -> Result<Letters, Cause> {
+    let unavailable =
+        || Cause::new(eitherway::error::Code::UNAVAILABLE, "the database is not open in this process");
+    let (database, place) = parts.database_and_place().ok_or_else(unavailable)?;
+    let mut letters = place.letters().await?;
+    let (begin, mut became) = (Instant::now(), Letters::default());
+    let ids = letters.ids_of(subject, code, newest, LETTERS).await;
+    for (place, id) in ids.iter().flatten().enumerate() {
+        if begin.elapsed() > LIMIT {
+            became.left = ids.iter().flatten().count() - place;
+            break;
         }
-        letters.close().await;
-        ids.map(|_| became)
+        let done = if drop {
+            letters.drop_letter(*id).await
+        } else {
+            let late =
+                |_| Err(Cause::new(eitherway::error::Code::UNAVAILABLE, "the database does not answer"));
+            tokio::time::timeout(LIMIT, dead::retry(&database, &mut letters, *id)).await.unwrap_or_else(late)
+        };
+        match done {
+            Ok(true) => became.done += 1,
+            // Another act was quicker.
+            Ok(false) => {}
+            Err(cause) => became.refused.push((*id, cause)),
+        }
     }
+    letters.close().await;
+    ids.map(|_| became)
 }
 
 impl Letters {

@@ -17,14 +17,23 @@ pub(super) struct Asked {
     code: String,
     newest: i64,
     circuit: String,
+    /// Of a process with several rooms.
+    room: String,
     /// What only the confirmation has.
     pub(super) key: String,
     pub(super) token: String,
 }
 
+/// Something that can be done, in the room of this name; without one, if the process has no rooms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Act {
+    pub(super) room: String,
+    pub(super) what: What,
+}
+
 /// What can be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Act {
+pub(super) enum What {
     /// Apply dead letters again, or remove them: those of a group up to this number, which somebody has looked at.
     Letters { drop: bool, subject: String, code: String, newest: i64 },
     /// Offer again what the outbox has set aside as refused.
@@ -54,21 +63,25 @@ impl Force {
 impl Asked {
     /// What it asks for, if it is something.
     pub(super) fn act(&self) -> Option<Act> {
-        let letters = |drop| Act::Letters {
+        self.what().map(|what| Act { room: self.room.clone(), what })
+    }
+
+    fn what(&self) -> Option<What> {
+        let letters = |drop| What::Letters {
             drop,
             subject: self.subject.clone(),
             code: self.code.clone(),
             newest: self.newest,
         };
         let circuit = |to| match self.circuit.as_str() {
-            "events" => Some(Act::Circuit { events: true, to }),
-            "requests" => Some(Act::Circuit { events: false, to }),
+            "events" => Some(What::Circuit { events: true, to }),
+            "requests" => Some(What::Circuit { events: false, to }),
             _ => None,
         };
         match self.act.as_str() {
             "retry-letters" => Some(letters(false)),
             "drop-letters" => Some(letters(true)),
-            "retry-outbox" => Some(Act::Outbox),
+            "retry-outbox" => Some(What::Outbox),
             "open" => circuit(Force::Open),
             "close" => circuit(Force::Closed),
             "automatic" => circuit(Force::Automatic),
@@ -80,19 +93,23 @@ impl Asked {
 impl Act {
     /// What stands in its form and in its address.
     pub(super) fn fields(&self) -> Vec<(&'static str, String)> {
-        match self {
-            Self::Letters { drop, subject, code, newest } => vec![
+        let mut fields = match &self.what {
+            What::Letters { drop, subject, code, newest } => vec![
                 ("act", if *drop { "drop-letters" } else { "retry-letters" }.to_owned()),
                 ("subject", subject.clone()),
                 ("code", code.clone()),
                 ("newest", newest.to_string()),
             ],
-            Self::Outbox => vec![("act", "retry-outbox".to_owned())],
-            Self::Circuit { events, to } => {
+            What::Outbox => vec![("act", "retry-outbox".to_owned())],
+            What::Circuit { events, to } => {
                 let circuit = if *events { "events" } else { "requests" };
                 vec![("act", to.name().to_owned()), ("circuit", circuit.to_owned())]
             }
+        };
+        if !self.room.is_empty() {
+            fields.push(("room", self.room.clone()));
         }
+        fields
     }
 
     /// The address of its confirmation.
@@ -106,34 +123,46 @@ impl Act {
 
     /// What it does, as a button says it.
     pub(super) const fn title(&self) -> &'static str {
-        match self {
-            Self::Letters { drop: false, .. } => "Apply these letters again",
-            Self::Letters { drop: true, .. } => "Remove these letters",
-            Self::Outbox => "Offer the refused events again",
-            Self::Circuit { to: Force::Open, .. } => "Force the circuit open",
-            Self::Circuit { to: Force::Closed, .. } => "Force the circuit closed",
-            Self::Circuit { to: Force::Automatic, .. } => "Let the circuit decide again",
+        match self.what {
+            What::Letters { drop: false, .. } => "Apply these letters again",
+            What::Letters { drop: true, .. } => "Remove these letters",
+            What::Outbox => "Offer the refused events again",
+            What::Circuit { to: Force::Open, .. } => "Force the circuit open",
+            What::Circuit { to: Force::Closed, .. } => "Force the circuit closed",
+            What::Circuit { to: Force::Automatic, .. } => "Let the circuit decide again",
         }
     }
 
     /// What comes of it.
     pub(super) fn effect(&self) -> String {
+        let of = if self.room.is_empty() { String::new() } else { format!("In {}: ", self.room) };
+        format!("{of}{}", self.what.effect())
+    }
+
+    /// Whether something is gone afterwards.
+    pub(super) const fn removes(&self) -> bool {
+        matches!(self.what, What::Letters { drop: true, .. })
+    }
+}
+
+impl What {
+    fn effect(&self) -> String {
         match self {
-            Self::Letters { drop: false, subject, code, newest } => format!(
+            What::Letters { drop: false, subject, code, newest } => format!(
                 "The dead letters of {subject} that failed as {code}, up to number {newest}, are applied as the service \
                  would. What was done already has no second effect. Letters that are applied are removed; the others \
                  stay, and so do letters older than 7 days."
             ),
-            Self::Letters { drop: true, subject, code, newest } => format!(
+            What::Letters { drop: true, subject, code, newest } => format!(
                 "The dead letters of {subject} that failed as {code}, up to number {newest}, are removed. Nobody can \
                  bring them back."
             ),
-            Self::Outbox => {
+            What::Outbox => {
                 "What was refused waits again, and is offered to the next path that takes events. What is \
                              refused again is set aside again."
                     .to_owned()
             }
-            Self::Circuit { events, to } => {
+            What::Circuit { events, to } => {
                 let what = if *events { "Events" } else { "Calls and queries" };
                 match to {
                     Force::Open => {
@@ -151,11 +180,6 @@ impl Act {
             }
         }
     }
-
-    /// Whether something is gone afterwards.
-    pub(super) const fn removes(&self) -> bool {
-        matches!(self, Self::Letters { drop: true, .. })
-    }
 }
 
 #[cfg(test)]
@@ -164,21 +188,25 @@ mod tests {
 
     #[test]
     fn what_stands_in_a_form_asks_for_the_same_again() {
-        let letters = |drop| Act::Letters {
+        let letters = |drop| What::Letters {
             drop,
             subject: "rosey.db.user.joined".to_owned(),
             code: "invalid & more".to_owned(),
             newest: 7,
         };
-        let circuit = |events, to| Act::Circuit { events, to };
-        for act in [
+        let circuit = |events, to| What::Circuit { events, to };
+        let all = [
             letters(false),
             letters(true),
-            Act::Outbox,
+            What::Outbox,
             circuit(true, Force::Open),
             circuit(false, Force::Closed),
             circuit(false, Force::Automatic),
-        ] {
+        ];
+        let in_rooms = ["", "lounge"]
+            .into_iter()
+            .flat_map(|room| all.iter().map(|what| Act { room: room.to_owned(), what: what.clone() }));
+        for act in in_rooms {
             let fields: serde_json::Map<String, serde_json::Value> = act
                 .fields()
                 .into_iter()

@@ -36,10 +36,16 @@ pub(in crate::cli) struct Board {
     pub(in crate::cli) tiles: Vec<Tile>,
     /// Dead letters, by what they have in common; the newest first.
     pub(in crate::cli) letters: Vec<Letters>,
-    /// Events of the outbox that were refused, and such as are too old.
+    /// Events of all outboxes that were refused, and such as are too old.
     pub(in crate::cli) refused: u64,
     pub(in crate::cli) expired: u64,
+    /// The outboxes that have some of them.
+    #[serde(default)]
+    pub(in crate::cli) aside: Vec<Aside>,
     pub(in crate::cli) lately: Vec<Change>,
+    /// The last operations of a bot that change something, or have failed; the newest first.
+    #[serde(default)]
+    pub(in crate::cli) last: Vec<Ended>,
 }
 
 /// Something that is wrong.
@@ -53,10 +59,21 @@ pub(in crate::cli) struct Problem {
     pub(in crate::cli) advice: String,
 }
 
+/// What an outbox has set aside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::cli) struct Aside {
+    pub(in crate::cli) room: String,
+    pub(in crate::cli) refused: u64,
+    pub(in crate::cli) expired: u64,
+}
+
 /// How operations of one kind go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::cli) struct Route {
     pub(in crate::cli) what: String,
+    /// The circuit that it goes through, if it does: of this room, and of this name.
+    #[serde(default)]
+    pub(in crate::cli) circuit: Option<(String, String)>,
     pub(in crate::cli) steps: Vec<Step>,
     pub(in crate::cli) since: Option<i64>,
 }
@@ -83,6 +100,9 @@ pub(in crate::cli) enum StepState {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::cli) struct Circuit {
+    /// Of a process with several rooms.
+    #[serde(default)]
+    pub(in crate::cli) room: String,
     /// `events` or `requests`.
     pub(in crate::cli) name: String,
     pub(in crate::cli) state: String,
@@ -109,6 +129,9 @@ pub(in crate::cli) struct Line {
 /// Dead letters of one subject that failed with one code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(in crate::cli) struct Letters {
+    /// Of a process with several rooms.
+    #[serde(default)]
+    pub(in crate::cli) room: String,
     pub(in crate::cli) operation: String,
     pub(in crate::cli) subject: String,
     pub(in crate::cli) code: String,
@@ -126,4 +149,17 @@ pub(in crate::cli) struct Change {
     pub(in crate::cli) at: i64,
     pub(in crate::cli) level: Level,
     pub(in crate::cli) said: String,
+}
+
+/// An operation that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(in crate::cli) struct Ended {
+    pub(in crate::cli) at: i64,
+    pub(in crate::cli) operation: String,
+    pub(in crate::cli) id: String,
+    /// The path that served; none, if it failed.
+    pub(in crate::cli) path: Option<String>,
+    /// The path, or the class of the error, in words; and how long it took.
+    pub(in crate::cli) said: String,
+    pub(in crate::cli) took: String,
 }

@@ -11,6 +11,7 @@ pub(in crate::cli::listen) fn title(check: &str) -> &'static str {
         "calls" => "No path for calls",
         "queries" => "No path for queries",
         "outbox" => "Events wait in the outbox",
+        "rooms" => "A room has ended",
         _ => "Something is wrong",
     }
 }
@@ -26,6 +27,7 @@ pub(in crate::cli::listen) fn again(check: &str) -> &'static str {
         "calls" => "there is a path for calls",
         "queries" => "there is a path for queries",
         "outbox" => "no event waits in the outbox",
+        "rooms" => "all rooms go on",
         _ => "it is well",
     }
 }
@@ -51,6 +53,9 @@ pub(in crate::cli::listen) fn advice(check: &str, required: bool) -> &'static st
         }
         ("events" | "calls" | "queries", _) => {
             "Start nats-server and `rosey serve`, or name a database with --database-url."
+        }
+        ("rooms", _) => {
+            "The other rooms go on. Where the reason says what is wrong, mend it, and start this process again."
         }
         ("outbox", _) => "Nothing: they are offered again as soon as a path takes them.",
         _ => "The log says more.",

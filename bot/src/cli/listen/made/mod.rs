@@ -2,11 +2,11 @@
 
 mod tiles;
 
-use super::super::human;
-use super::board::{Board, Circuit, Letters, Level, Problem, Route, Step, StepState, words};
+use super::super::{human, path_stats::Last};
+use super::board::{Aside, Board, Circuit, Ended, Letters, Level, Problem, Route, Step, StepState, words};
 use super::flow::Flow;
 use super::lately::Lately;
-use super::snapshot::{Check, Paths, Snapshot};
+use super::snapshot::{Check, Room, Snapshot};
 use crate::op::Op;
 use eitherway::operation::{Kind, Operation};
 
@@ -26,11 +26,12 @@ impl Made<'_> {
         let now = self.now;
         let problems = problems(now);
         let letters = letters(now);
-        let counts = now.paths.iter().filter_map(|paths| paths.outbox.as_ref()).map(|outbox| outbox.counts);
-        let [refused, expired] = counts
-            .fold([0, 0], |[refused, expired], counts| [refused + counts.refused, expired + counts.expired]);
-        let aside =
-            now.database.as_ref().and_then(|database| database.seldom.dead_letters).unwrap_or_default();
+        let aside: Vec<Aside> = now.rooms.iter().filter_map(of_outbox).collect();
+        let [refused, expired] = aside
+            .iter()
+            .fold([0, 0], |[refused, expired], one| [refused + one.refused, expired + one.expired]);
+        let databases = now.rooms.iter().filter_map(|room| room.database.as_ref());
+        let dead: u64 = databases.filter_map(|database| database.seldom.dead_letters).sum();
         let level = problems.iter().map(|problem| problem.level).max().unwrap_or_default();
         let since = problems.first().and_then(|problem| problem.since);
         Board {
@@ -39,16 +40,24 @@ impl Made<'_> {
             started: now.started,
             at: now.at,
             level,
-            said: said(now, level, &problems, aside + refused),
+            said: said(now, level, &problems, dead + refused),
             since: since.unwrap_or(if level == Level::Fine { self.fine_since() } else { now.since }),
             problems,
-            routes: now.paths.as_ref().map_or_else(|| of_service(now), of_client),
-            circuits: now.paths.iter().flat_map(circuits).collect(),
+            routes: if is_client(now) { of_clients(now) } else { of_service(now) },
+            circuits: now.rooms.iter().flat_map(circuits).collect(),
             tiles: tiles::of(now, self.flow),
             letters,
             refused,
             expired,
+            aside,
             lately: self.lately.changes(),
+            last: now
+                .rooms
+                .iter()
+                .filter_map(|room| room.paths.as_ref())
+                .flat_map(|paths| &paths.last)
+                .map(ended)
+                .collect(),
         }
     }
 
@@ -76,9 +85,19 @@ fn said(now: &Snapshot, level: Level, problems: &[Problem], aside: u64) -> Strin
     }
 }
 
+fn of_outbox(room: &Room) -> Option<Aside> {
+    let counts = room.outbox().map(|outbox| outbox.counts)?;
+    let aside = Aside { room: room.room.clone(), refused: counts.refused, expired: counts.expired };
+    (counts.refused + counts.expired > 0).then_some(aside)
+}
+
 /// Which path serves instead of NATS.
 fn served(now: &Snapshot) -> Option<&'static str> {
-    let paths = now.paths.as_ref()?;
+    now.rooms.iter().find_map(served_in)
+}
+
+fn served_in(room: &Room) -> Option<&'static str> {
+    let paths = room.paths.as_ref()?;
     let via = |kind| paths.health.of(kind).via.map(|via| via.as_str());
     match (paths.nats.is_some(), via(Kind::Call), via(Kind::Event)) {
         (true, Some("db"), _) => Some("the database serves"),
@@ -112,29 +131,32 @@ fn problems(now: &Snapshot) -> Vec<Problem> {
             advice: String::new(),
         });
     }
-    let database = now.database.as_ref();
-    for concern in database.iter().flat_map(|database| &database.concerns) {
-        problems.push(Problem {
-            level: Level::Warn,
-            title: "A concern of the database".to_owned(),
-            why: concern.clone(),
-            since: None,
-            advice: String::new(),
-        });
-    }
-    if let Some(free) =
-        database.and_then(|database| database.seldom.disk_free_bytes).filter(|free| *free < ROOM)
-    {
-        problems.push(Problem {
-            level: Level::Warn,
-            title: "The disk is nearly full".to_owned(),
-            why: format!("{} are free", human::size(free)),
-            since: None,
-            advice: "Make room. A database that cannot be written refuses, and events wait.".to_owned(),
-        });
+    for room in &now.rooms {
+        problems.extend(of_database(room, &now.in_front_of(room)));
     }
     // The worst first, and the ones in front of it in the order in which they were looked at.
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.level));
+    problems
+}
+
+fn of_database(room: &Room, of: &str) -> Vec<Problem> {
+    let Some(database) = &room.database else { return Vec::new() };
+    let concern = |concern: &String| Problem {
+        level: Level::Warn,
+        title: "A concern of the database".to_owned(),
+        why: format!("{of}{concern}"),
+        since: None,
+        advice: String::new(),
+    };
+    let mut problems: Vec<Problem> = database.concerns.iter().map(concern).collect();
+    let free = database.seldom.disk_free_bytes.filter(|free| *free < ROOM);
+    problems.extend(free.map(|free| Problem {
+        level: Level::Warn,
+        title: "The disk is nearly full".to_owned(),
+        why: format!("{of}{} are free", human::size(free)),
+        since: None,
+        advice: "Make room. A database that cannot be written refuses, and events wait.".to_owned(),
+    }));
     problems
 }
 
@@ -166,11 +188,21 @@ fn of_service(now: &Snapshot) -> Vec<Route> {
     }
     let listens = now.service.iter().flat_map(|service| &service.services);
     let since = listens.filter_map(|service| service.listening_since).min();
-    vec![Route { what: "Requests".to_owned(), steps, since }]
+    vec![Route { what: "Requests".to_owned(), circuit: None, steps, since }]
 }
 
-/// How the operations of a bot go: the path that serves, those before it, those behind it.
-fn of_client(paths: &Paths) -> Vec<Route> {
+/// Whether this process has paths of a client.
+pub(super) fn is_client(now: &Snapshot) -> bool {
+    now.rooms.iter().any(|room| room.paths.is_some())
+}
+
+/// How the operations of a bot go, in each room: the path that serves, those before it, those behind it.
+fn of_clients(now: &Snapshot) -> Vec<Route> {
+    now.rooms.iter().flat_map(|room| of_client(room, &now.in_front_of(room))).collect()
+}
+
+fn of_client(room: &Room, of: &str) -> Vec<Route> {
+    let Some(paths) = &room.paths else { return Vec::new() };
     let kinds = [("Events", Kind::Event), ("Calls", Kind::Call), ("Queries", Kind::Query)];
     let route = |(what, kind): (&str, Kind)| {
         let serving = paths.health.of(kind);
@@ -192,33 +224,59 @@ fn of_client(paths: &Paths) -> Vec<Route> {
                 steps.push(Step { name: name.to_owned(), state: StepState::Next, why: None });
             }
         }
-        Route { what: what.to_owned(), steps, since: Some(serving.since) }
+        let circuit = if kind == Kind::Event { "events" } else { "requests" };
+        let circuit = Some((room.room.clone(), circuit.to_owned()));
+        Route { what: format!("{of}{what}"), circuit, steps, since: Some(serving.since) }
     };
     kinds.map(route).into()
 }
 
-fn circuits(paths: &Paths) -> Vec<Circuit> {
-    let health = &paths.health;
+fn circuits(room: &Room) -> Vec<Circuit> {
+    let Some(health) = room.paths.as_ref().map(|paths| &paths.health) else { return Vec::new() };
     let circuits = [("events", health.events_circuit), ("requests", health.requests_circuit)];
     let known = circuits.into_iter().filter_map(|(name, state)| {
-        state.map(|state| Circuit { name: name.to_owned(), state: state.as_str().to_owned() })
+        state.map(|state| Circuit {
+            room: room.room.clone(),
+            name: name.to_owned(),
+            state: state.as_str().to_owned(),
+        })
     });
     known.collect()
 }
 
+fn ended(last: &Last) -> Ended {
+    let (path, said) = match last.ended {
+        Ok(via) => (Some(via.as_str().to_owned()), words::path(via.as_str()).to_owned()),
+        Err(class) => (None, format!("failed: {class}")),
+    };
+    Ended {
+        at: last.at,
+        operation: last.operation.to_owned(),
+        id: last.id.to_string(),
+        path,
+        said,
+        took: human::takes(last.took.as_secs_f64()),
+    }
+}
+
 fn letters(now: &Snapshot) -> Vec<Letters> {
-    let groups = now.database.iter().flat_map(|database| &database.letters);
-    let shown = |group: &eitherway::sql::LetterGroup| {
+    let of_room = |room: &'_ Room| {
+        let groups = room.database.iter().flat_map(|database| &database.letters);
+        groups.map(|group| (room.room.clone(), group.clone())).collect::<Vec<_>>()
+    };
+    let groups = now.rooms.iter().flat_map(of_room);
+    let shown = |(room, group): (String, eitherway::sql::LetterGroup)| {
         let operation = Op::SPECS.iter().find(|spec| spec.is_subject(&group.subject));
         Letters {
+            room,
             operation: operation.map_or("unknown operation", |spec| spec.name).to_owned(),
-            subject: group.subject.clone(),
-            code: group.code.clone(),
+            subject: group.subject,
+            code: group.code,
             count: group.count,
             first: group.first,
             last: group.last,
             newest: group.newest,
-            reason: group.reason.clone(),
+            reason: group.reason,
         }
     };
     groups.map(shown).collect()

@@ -3,7 +3,8 @@
 use super::super::super::{human, number::counted};
 use super::super::board::{Level, Line, Tile};
 use super::super::flow::{Flow, Stretch, Totals};
-use super::super::snapshot::{Bot, Database, Outbox, Snapshot};
+use super::super::snapshot::{Bot, Database, Ended, Outbox, Room, Snapshot};
+use super::is_client;
 
 /// A commit that takes this long is slow, in seconds.
 const SLOW: f64 = 0.1;
@@ -13,17 +14,39 @@ const LONG: i64 = 60_000;
 /// Those that this process has.
 pub(super) fn of(now: &Snapshot, flow: &Flow) -> Vec<Tile> {
     let mut tiles = vec![operations(now, flow)];
+    tiles.extend(now.rooms.iter().any(|room| room.paths.is_some()).then(|| latency(flow)));
     tiles.extend(stream(now, flow));
-    let outbox = now.paths.as_ref().and_then(|paths| paths.outbox.as_ref());
-    tiles.extend(outbox.map(|outbox| of_outbox(outbox, now.at, flow)));
-    if let Some(database) = &now.database {
-        tiles.push(commits(database, flow));
-        tiles.push(dead_letters(database, now.at));
+    let commit = commits(&now.rooms, flow);
+    if let [one] = now.rooms.as_slice() {
+        tiles.extend(of_room(one, now.at, flow, commit));
+        return tiles;
     }
-    tiles.extend(now.bot.as_ref().map(|bot| chat(bot, now.at)));
-    tiles.extend(now.bot.as_ref().and_then(room));
-    tiles.extend(now.database.as_ref().and_then(file));
+    tiles.extend(commit);
+    for room in &now.rooms {
+        let of = now.in_front_of(room);
+        // What is drawn is that of all rooms together.
+        let named = |tile: Tile| Tile { name: format!("{of}{}", tile.name), lines: Vec::new(), ..tile };
+        tiles.extend(of_room(room, now.at, flow, None).into_iter().map(named));
+    }
     tiles
+}
+
+/// Those of a room, and one more among them.
+fn of_room(room: &Room, now: i64, flow: &Flow, commit: Option<Tile>) -> Vec<Tile> {
+    let mut tiles: Vec<Tile> = room.ended.as_ref().map(ended).into_iter().collect();
+    tiles.extend(room.outbox().map(|outbox| of_outbox(outbox, now, flow)));
+    tiles.extend(commit);
+    tiles.extend(room.database.as_ref().map(|database| dead_letters(database, now)));
+    tiles.extend(room.bot.as_ref().map(|bot| chat(bot, now)));
+    tiles.extend(room.bot.as_ref().filter(|_| room.ended.is_none()).and_then(turn));
+    tiles.extend(room.database.as_ref().and_then(file));
+    tiles
+}
+
+/// A room that has ended while others go on.
+fn ended(ended: &Ended) -> Tile {
+    let level = if ended.exit == 0 { Level::Fine } else { Level::Warn };
+    Tile { level, ..tile("Room", "ended".to_owned(), ended.why.clone()) }
 }
 
 fn tile(name: &str, value: String, note: String) -> Tile {
@@ -38,11 +61,11 @@ fn line(name: &str, flow: &Flow, of: impl Fn(&Stretch) -> f64) -> Line {
 type Part = (&'static str, fn(&Totals) -> f64);
 
 fn operations(now: &Snapshot, flow: &Flow) -> Tile {
-    let parts: &[Part] = match now.paths {
-        Some(_) => {
-            &[("NATS", |done| done.nats), ("database", |done| done.db), ("outbox", |done| done.outbox)]
-        }
-        None => &[("service", |done| done.done)],
+    let is_client = is_client(now);
+    let parts: &[Part] = if is_client {
+        &[("NATS", |done| done.nats), ("database", |done| done.db), ("outbox", |done| done.outbox)]
+    } else {
+        &[("service", |done| done.done)]
     };
     let whole = flow.whole();
     let all: f64 = parts.iter().map(|(_, of)| of(&whole.done)).sum();
@@ -51,7 +74,7 @@ fn operations(now: &Snapshot, flow: &Flow) -> Tile {
         (share > 0.0).then(|| format!("{name} {} %", human::number(share)))
     };
     let shares: Vec<String> = parts.iter().filter_map(share).collect();
-    let note = match (all > 0.0, now.paths.is_some()) {
+    let note = match (all > 0.0, is_client) {
         (false, _) => "none in ten minutes".to_owned(),
         (true, true) => shares.join(", "),
         (true, false) => format!("{} in ten minutes", human::number(all)),
@@ -59,6 +82,23 @@ fn operations(now: &Snapshot, flow: &Flow) -> Tile {
     let rate: f64 = parts.iter().map(|(_, of)| flow.now().per_second(of)).sum();
     let lines = parts.iter().map(|(name, of)| line(name, flow, |column| column.per_second(of))).collect();
     Tile { lines, ..tile("Operations", format!("{} / s", human::number(rate)), note) }
+}
+
+/// How long the bot's operations took, whatever path they went; drawn in the colour of the path that served most at the time.
+fn latency(flow: &Flow) -> Tile {
+    let paths = ["NATS", "database", "outbox"].into_iter().enumerate();
+    let lines = paths.map(|(place, name)| line(name, flow, |column| column.slow(place))).collect();
+    let taken = |of: Stretch| Some((of.quantile(0.5)?, of.quantile(0.99)?));
+    let (value, note) = match (taken(flow.now()), taken(flow.whole())) {
+        (Some((half, nearly_all)), _) => {
+            (human::takes(nearly_all), format!("99 %; half within {}", human::takes(half)))
+        }
+        (None, Some((_, nearly_all))) => {
+            ("–".to_owned(), format!("none just now; 99 % within {} before", human::takes(nearly_all)))
+        }
+        (None, None) => ("–".to_owned(), "none in ten minutes".to_owned()),
+    };
+    Tile { lines, ..tile("Latency", value, note) }
 }
 
 fn waits(oldest: Option<i64>, now: i64) -> (Level, String) {
@@ -106,18 +146,24 @@ fn of_outbox(outbox: &Outbox, now: i64, flow: &Flow) -> Tile {
     Tile { level, lines: vec![line("events", flow, |column| column.outbox)], ..tile }
 }
 
-fn commits(database: &Database, flow: &Flow) -> Tile {
+/// Of the writers of all databases.
+fn commits(rooms: &[Room], flow: &Flow) -> Option<Tile> {
+    let databases: Vec<&Database> = rooms.iter().filter_map(|room| room.database.as_ref()).collect();
+    if databases.is_empty() {
+        return None;
+    }
     let last = flow.now();
     let (took, held) = last.commit().or_else(|| flow.whole().commit()).unwrap_or_default();
     let note = match last.commit() {
         Some(_) => {
             let rate = human::number(last.per_second(|done| done.commits));
-            format!("{} operations each, {rate} commits / s", human::number(held))
+            format!("{}, {rate} commits / s", each(held))
         }
-        None if took > 0.0 => format!("{} operations each, none just now", human::number(held)),
+        None if took > 0.0 => format!("{}, none just now", each(held)),
         None => "none yet".to_owned(),
     };
-    let failing = database.writer.failing.is_some() || database.trouble.is_some();
+    let failing =
+        databases.iter().any(|database| database.writer.failing.is_some() || database.trouble.is_some());
     let level = match (failing, took > SLOW) {
         (true, _) => Level::Bad,
         (false, true) => Level::Warn,
@@ -125,7 +171,15 @@ fn commits(database: &Database, flow: &Flow) -> Tile {
     };
     let took = if took > 0.0 { human::takes(took) } else { "–".to_owned() };
     let millis = |column: &Stretch| column.commit().map_or(0.0, |(seconds, _)| seconds * 1000.0);
-    Tile { level, lines: vec![line("ms", flow, millis)], ..tile("Commit", took, note) }
+    Some(Tile { level, lines: vec![line("ms", flow, millis)], ..tile("Commit", took, note) })
+}
+
+/// How many operations a commit holds.
+fn each(held: f64) -> String {
+    match human::number(held).as_str() {
+        "1" | "1.0" => "1 operation each".to_owned(),
+        held => format!("{held} operations each"),
+    }
 }
 
 fn dead_letters(database: &Database, now: i64) -> Tile {
@@ -163,7 +217,7 @@ fn chat(bot: &Bot, now: i64) -> Tile {
 }
 
 /// Which of the bots in a room this one is; nothing while it leads, as one that is alone.
-fn room(bot: &Bot) -> Option<Tile> {
+fn turn(bot: &Bot) -> Option<Tile> {
     let (value, level, note) = match (bot.role?, &bot.leader) {
         ("watches", Some(leader)) => {
             ("watches", Level::Fine, format!("{leader} leads; takes over if that one goes"))

@@ -82,6 +82,7 @@ pub(super) fn sections(board: &Board, access: &Access) -> Vec<(&'static str, &'s
         ("routes", "Paths", parts::routes(board, may_act)),
         ("aside", "Set aside", parts::aside(board, may_act)),
         ("lately", "What has changed lately", parts::lately(board)),
+        ("last", "Last operations", parts::last(board)),
     ]
 }
 

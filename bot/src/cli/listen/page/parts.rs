@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::super::{human, number::counted, secrets, shown};
-use super::super::act::{Act, Force};
+use super::super::act::{Act, Force, What};
 use super::super::board::{Board, Letters, Level, Problem, Route, Step, StepState, Tile, words};
 use super::spark;
 use eitherway::clock;
@@ -110,7 +110,7 @@ pub(super) fn routes(board: &Board, may_act: bool) -> Markup {
         @for circuit in &board.circuits {
             @let events = circuit.name == "events";
             p.circuit {
-                "Circuit of " (if events { "events" } else { "calls and queries" }) " to NATS: "
+                (of(&circuit.room)) "Circuit of " (if events { "events" } else { "calls and queries" }) " to NATS: "
                 strong class={ "state " (circuit.state) } { (words::circuit(&circuit.state)) }
                 @if may_act {
                     span.acts {
@@ -121,7 +121,8 @@ pub(super) fn routes(board: &Board, may_act: bool) -> Markup {
                         ] {
                             @let forced = circuit.state.starts_with("forced");
                             @if circuit.state != state && (to != Force::Automatic || forced) {
-                                (link(&format!("{}-{}", circuit.name, to.name()), &Act::Circuit { events, to }, word))
+                                @let act = Act { room: circuit.room.clone(), what: What::Circuit { events, to } };
+                                (link(&format!("{}-{}", circuit.name, to.name()), &act, word))
                             }
                         }
                     }
@@ -163,17 +164,18 @@ fn a_step(step: &Step, since: Option<i64>, now: i64) -> Markup {
 
 /// What waits for a person.
 pub(super) fn aside(board: &Board, may_act: bool) -> Markup {
-    if board.letters.is_empty() && board.refused + board.expired == 0 {
+    if board.letters.is_empty() && board.aside.is_empty() {
         return html! {};
     }
     html! {
         h2 { "Set aside" }
-        @if board.refused + board.expired > 0 {
+        @for outbox in &board.aside {
             p {
-                "Outbox: " (counted(board.refused, "event")) " refused, "
-                (human::grouped(board.expired)) " too old. " code { "rosey outbox" } " lists them."
-                @if may_act && board.refused > 0 {
-                    span.acts { (link("retry-outbox", &Act::Outbox, "offer the refused again")) }
+                (of(&outbox.room)) "Outbox: " (counted(outbox.refused, "event")) " refused, "
+                (human::grouped(outbox.expired)) " too old. " code { "rosey outbox" } " lists them."
+                @if may_act && outbox.refused > 0 {
+                    @let act = Act { room: outbox.room.clone(), what: What::Outbox };
+                    span.acts { (link("retry-outbox", &act, "offer the refused again")) }
                 }
             }
         }
@@ -187,13 +189,11 @@ pub(super) fn aside(board: &Board, may_act: bool) -> Markup {
 }
 
 fn a_group(group: &Letters, now: i64, may_act: bool) -> Markup {
-    let of = |drop| Act::Letters {
-        drop,
-        subject: group.subject.clone(),
-        code: group.code.clone(),
-        newest: group.newest,
+    let act = |drop| {
+        let (subject, code) = (group.subject.clone(), group.code.clone());
+        Act { room: group.room.clone(), what: What::Letters { drop, subject, code, newest: group.newest } }
     };
-    let what = format!("{} · {}", group.operation, said(&group.code));
+    let what = format!("{}{} · {}", of(&group.room), group.operation, said(&group.code));
     html! {
         li {
             h3 { span.count { (human::grouped(group.count)) } " " (what) }
@@ -204,16 +204,22 @@ fn a_group(group: &Letters, now: i64, may_act: bool) -> Markup {
             }
             @if may_act {
                 p.acts {
-                    (link(&format!("retry-{}", group.newest), &of(false), &format!("retry {}", group.operation)))
-                    (link(&format!("drop-{}", group.newest), &of(true), &format!("drop {}", group.operation)))
+                    (link(&format!("retry-{}", group.newest), &act(false), &format!("retry {}", group.operation)))
+                    (link(&format!("drop-{}", group.newest), &act(true), &format!("drop {}", group.operation)))
                 }
             }
         }
     }
 }
 
+/// What stands in front of what is a room's own.
+fn of(room: &str) -> String {
+    if room.is_empty() { String::new() } else { format!("{room}: ") }
+}
+
 /// A link to the confirmation of an act. Its id lets it keep the focus when the section is renewed.
 fn link(id: &str, act: &Act, word: &str) -> Markup {
+    let id = if act.room.is_empty() { id.to_owned() } else { format!("{id}-{}", act.room) };
     html! { a.act id=(id) href=(act.address()) { (word) "…" } " " }
 }
 
@@ -224,6 +230,28 @@ pub(super) fn lately(board: &Board) -> Markup {
         ol.lately {
             @for change in &board.lately {
                 li class=(class(change.level)) { (time(change.at, board.at)) " " span { (said(&change.said)) } }
+            }
+        }
+    }
+}
+
+/// The last operations of a bot.
+pub(super) fn last(board: &Board) -> Markup {
+    if board.last.is_empty() {
+        return html! {};
+    }
+    html! {
+        h2 { "Last operations" }
+        p.note { "What changes something, and questions that have failed." }
+        ol.last {
+            @for ended in &board.last {
+                li {
+                    (time(ended.at, board.at)) " "
+                    span.operation { (ended.operation) } " "
+                    span class={ "path " (ended.path.as_deref().unwrap_or("failed")) } { (ended.said) } " "
+                    span.took { (ended.took) } " "
+                    code { (said(&ended.id)) }
+                }
             }
         }
     }

@@ -21,11 +21,19 @@
 //! the log tells meanwhile (a path that is late, a circuit that opens) is an event of the span, where the tracer takes events.
 //!
 //! A service continues traces, and begins none.
+//!
+//! With the feature `opentelemetry` there is one: `trace::OpenTelemetry`.
+
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use tracing::Span;
+
+#[cfg(feature = "opentelemetry")]
+pub use opentelemetry::OpenTelemetry;
 
 /// The W3C trace context of a request, passed on unread.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +90,8 @@ pub const TARGET: &str = "eitherway::trace";
 
 /// Records spans, and knows their places in a trace. Is asked for sampled requests, and must not block.
 ///
-/// With the crate `tracing-opentelemetry`, the methods are `set_parent`, `add_link` and `context` of its `OpenTelemetrySpanExt`.
+/// With the crate `tracing-opentelemetry`, whose version need not be that of the feature `opentelemetry`, the methods are `set_parent`,
+/// `add_link` and `context` of its `OpenTelemetrySpanExt`.
 pub trait Tracer: Send + Sync + 'static {
     /// Makes a span that was not entered yet the child of the span that this context names.
     fn continues(&self, span: &Span, trace: &Trace);

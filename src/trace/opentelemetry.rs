@@ -1,19 +1,35 @@
-//! The framework's view of the layer that records spans.
+//! A tracer by the crate `tracing-opentelemetry`.
 
 use std::str::FromStr;
 
-use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
+use ::opentelemetry::Context;
+use ::opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use eitherway::Trace;
-use eitherway::trace::Tracer;
+use super::{Trace, Tracer};
 
-/// Asks the layer that the log was started with.
-pub(super) struct ByLayer;
+/// Records spans by the layer of `tracing-opentelemetry` that the program's subscriber has.
+///
+/// A request that comes over HTTP is a child of the span that is entered when it reaches the [stack](crate::stack), if that span
+/// continues the trace of the request's head, or the head has none.
+///
+/// ```no_run
+/// # fn example(provider: &opentelemetry_sdk::trace::SdkTracerProvider) -> Result<(), Box<dyn std::error::Error>> {
+/// use opentelemetry::trace::TracerProvider;
+/// use tracing_subscriber::layer::SubscriberExt;
+/// use tracing_subscriber::util::SubscriberInitExt;
+///
+/// let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("shop"));
+/// tracing_subscriber::registry().with(layer).try_init()?;
+/// eitherway::trace::set_tracer(eitherway::trace::OpenTelemetry)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct OpenTelemetry;
 
-impl Tracer for ByLayer {
+impl Tracer for OpenTelemetry {
     fn continues(&self, span: &Span, trace: &Trace) {
         if let Some(context) = read(trace) {
             // Refused only by a span that no layer records.
