@@ -35,7 +35,7 @@ struct State {
 }
 
 /// How many of the last operations are kept.
-const LAST: usize = 12;
+pub(super) const LAST: usize = 12;
 
 /// An operation that has ended.
 #[derive(Clone, Debug)]

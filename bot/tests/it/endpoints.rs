@@ -1,6 +1,7 @@
 //! `--listen`: what a process that runs for long tells of itself over HTTP, asked by a real client.
 
 mod address;
+mod board;
 mod limits;
 mod metrics;
 mod postgres;

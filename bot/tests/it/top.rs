@@ -24,8 +24,14 @@ async fn it_prints_once_what_the_page_shows_and_its_code_says_whether_that_is_we
     assert!(holds_within(LIMIT, well).await, "{:?}", once(&file, &connect).await);
     let Ran { code, out, err } = once(&file, &connect).await;
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    for name in ["Operations", "Commit", "Dead letters", "Database file", "● NATS → ● service → ● database"]
-    {
+    for name in [
+        "Operations",
+        "Latency",
+        "Commit",
+        "Dead letters",
+        "Database file",
+        "● NATS → ● service → ● database",
+    ] {
         assert!(out.contains(name), "{name}: {out}");
     }
     assert!(!out.contains('\u{1b}'), "plain text: {out}");

@@ -188,7 +188,7 @@ pub(in crate::cli) struct DemoArgs {
     /// The ngircd to start [default: the one in PATH or /usr/sbin]
     #[arg(long, env = "NGIRCD_BIN", value_name = "PATH")]
     pub(in crate::cli) ngircd: Option<PathBuf>,
-    /// Play the recording four times as fast, about 15 s in all
+    /// Play it four times as fast, about 15 s in all
     #[arg(long)]
     pub(in crate::cli) fast: bool,
     /// The recording to play, one event a line [default: a session of three hours, made up the same way each time]

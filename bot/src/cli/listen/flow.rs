@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::recorder::SECONDS;
 use super::snapshot::Service;
+use eitherway::service::OperationCounts;
 
 /// How many columns there are, and how many looks one holds.
 pub(super) const COLUMNS: usize = 120;
@@ -19,8 +20,10 @@ pub(super) struct Totals {
     pub(super) nats: f64,
     pub(super) db: f64,
     pub(super) outbox: f64,
-    /// Operations that the service has done.
+    /// Operations that the service has done; all that it has ended with, and how long these took together.
     pub(super) done: f64,
+    pub(super) ended: f64,
+    pub(super) busy_seconds: f64,
     /// Transactions, how long they took together, and what they held.
     pub(super) commits: f64,
     pub(super) commit_seconds: f64,
@@ -71,8 +74,12 @@ impl Totals {
                 _ => {}
             }
         }
-        let operations = service.iter().flat_map(|service| &service.operations);
-        totals.done = operations.map(|counts| counts.served.done as f64).sum();
+        for OperationCounts { served, busy, .. } in service.iter().flat_map(|service| &service.operations) {
+            totals.done += served.done as f64;
+            let undone = served.refused + served.expired + served.failed + served.returned;
+            totals.ended += (served.done + undone) as f64;
+            totals.busy_seconds += busy.as_secs_f64();
+        }
         totals
     }
 
@@ -83,6 +90,8 @@ impl Totals {
             db: with(self.db, other.db),
             outbox: with(self.outbox, other.outbox),
             done: with(self.done, other.done),
+            ended: with(self.ended, other.ended),
+            busy_seconds: with(self.busy_seconds, other.busy_seconds),
             commits: with(self.commits, other.commits),
             commit_seconds: with(self.commit_seconds, other.commit_seconds),
             committed: with(self.committed, other.committed),
@@ -117,6 +126,12 @@ impl Stretch {
     pub(super) fn commit(&self) -> Option<(f64, f64)> {
         let Totals { commits, commit_seconds, committed, .. } = self.done;
         (commits > 0.0).then(|| (commit_seconds / commits, committed / commits))
+    }
+
+    /// How long the service took for an operation, on average; none where it ended with none.
+    pub(super) fn served(&self) -> Option<f64> {
+        let Totals { ended, busy_seconds, .. } = self.done;
+        (ended > 0.0).then(|| busy_seconds / ended)
     }
 
     /// Within how many seconds this part of the bot's operations ended, as Prometheus finds it in the same buckets: evenly spread in

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::irc::Services;
+use crate::support::program::outcome;
 
 /// A server with TLS, and whatever the bot needs to reach it.
 struct Site {
@@ -43,6 +44,8 @@ impl Site {
 
 /// How a bot ends that is not let in: with a sentence, and not again.
 async fn refused(mut bot: Bot, sentence: &str) {
+    let ended = || async { bot.running.log().contains("input lost: ") };
+    assert!(holds_within(crate::support::LIMIT, ended).await, "{}", bot.running.log());
     assert_eq!(bot.running.ended_by_itself().await.code(), Some(1), "{}", bot.running.log());
     let log = bot.running.log();
     assert!(log.contains(sentence) && !log.contains("trying again"), "{log}");
@@ -66,15 +69,18 @@ async fn the_right_password_logs_in_over_tls_and_the_wrong_one_is_final() {
 #[tokio::test]
 async fn a_server_that_has_never_offered_a_login_is_left_for_good() {
     let site = Site::new().await;
-    const NONE: &str = "the server offers no login with a password (SASL PLAIN)";
-    refused(site.bot(), NONE).await;
-    // With services it does, over TLS alone: without it, no password is said.
-    let services = Services::link(&site.irc).await;
-    services.accepts("me", "first-one");
-    let (dir, port) = (site.file.dir().display(), site.irc.port());
-    let plain = format!("irc://rosey@127.0.0.1:{port}/#lounge?account=me&sasl={dir}/password");
-    refused(site.bot_at(&plain), NONE).await;
-    assert_eq!(services.tried(), [""; 0]);
+    refused(site.bot(), "the server offers no login with a password (SASL PLAIN)").await;
+}
+
+#[test]
+fn a_password_goes_to_another_machine_over_tls_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let chat = |scheme: &str| format!("{scheme}://rosey@irc.example.org/#lounge?sasl=nowhere");
+    let config = |chat: String| outcome(rosey(dir.path()).args(["config", "bot", "--chat", &chat]));
+    let (code, text) = config(chat("irc"));
+    assert!(code == Some(2) && text.contains("a password goes over irc+tls alone"), "{text}");
+    let (code, text) = config(chat("irc+tls"));
+    assert_eq!(code, Some(0), "{text}");
 }
 
 #[tokio::test]

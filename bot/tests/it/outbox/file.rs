@@ -118,14 +118,17 @@ async fn events_that_waited_for_more_than_7_days_are_kept_counted_and_never_repl
 fn what_waits_is_a_gauge_that_goes_up_and_down_with_it() {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
-    let gauges = || {
+    let mut known = BTreeMap::<String, f64>::new();
+    // A snapshot begins anew: what is told after it adds to what was told before.
+    let mut gauges = || {
         let all = snapshotter.snapshot().into_vec().into_iter().filter_map(|(key, _, _, value)| {
             let labels: String = key.key().labels().map(|label| format!(" {}", label.value())).collect();
             let name = key.key().name().strip_prefix("eitherway_outbox_")?;
             let DebugValue::Gauge(value) = value else { panic!("{value:?}") };
             Some((format!("{name}{labels}"), value.into_inner()))
         });
-        all.collect::<BTreeMap<_, _>>()
+        all.for_each(|(name, value)| *known.entry(name).or_default() += value);
+        known.clone()
     };
     // A recorder of this test alone is one of its thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -47,7 +47,7 @@ const PALE: &str = "
     while (texts.nextNode()) {
         const element = texts.currentNode.parentElement, text = texts.currentNode.data.trim();
         const style = getComputedStyle(element), box = element.getBoundingClientRect();
-        if (!text || style.visibility === 'hidden' || box.width < 2 || ['SCRIPT', 'NOSCRIPT'].includes(element.tagName)) continue;
+        if (!text || style.visibility === 'hidden' || box.width < 2 || element.closest('script, noscript, [aria-hidden=true]')) continue;
         seen += 1;
         const ground = behind(element), [one, other] = [light(ground), light(over(ground, style.color))];
         const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);

@@ -23,7 +23,7 @@ async fn the_page_is_whole_without_a_script_and_nothing_of_it_is_inline() {
         assert!(!page.contains(inline), "{inline}: {page}");
     }
     assert!(page.contains(r#"<noscript><meta http-equiv="refresh""#), "{page}");
-    for name in ["Operations", "Commit", "Dead letters", "Database file"] {
+    for name in ["Operations", "Latency", "Commit", "Dead letters", "Database file"] {
         assert!(page.contains(name), "{name}: {page}");
     }
     let (_, headers, plain) = {

@@ -88,7 +88,7 @@ impl IrcServer {
     }
 
     /// The same with TLS beside the usual port, with this certificate and key. [`Services`](super::Services) may link, and with them
-    /// there is a login; over TLS alone.
+    /// there is a login.
     pub(crate) async fn inspircd_with_login(certificate: &str, key: &str) -> Self {
         Self::inspircd_with(|server| {
             let (cert, key) = (server.write("cert.pem", certificate), server.write("key.pem", key));
@@ -102,7 +102,7 @@ impl IrcServer {
                  <bind address=\"127.0.0.1\" port=\"{links}\" type=\"servers\">\n\
                  <link name=\"{NAME}\" ipaddr=\"127.0.0.1\" port=\"1\" allowmask=\"127.0.0.0/8\" sendpass=\"{PASSWORD}\" \
                  recvpass=\"{PASSWORD}\">\n<uline server=\"{NAME}\" silent=\"yes\">\n\
-                 <sasl target=\"{NAME}\" requiressl=\"yes\">\n",
+                 <sasl target=\"{NAME}\">\n",
                 cert.display(),
                 key.display(),
             )

@@ -8,6 +8,7 @@
 //! | `channel`, `server` | the channel as the server tells of it: events |
 //! | `history` | what the server repeats |
 //! | `session`, `wire` | one connection: reads, joins, watches, leaves |
+//! | `alive` | whether the server is there |
 //! | `voice`, `speech` | what is said: its receipt, its lines |
 //!
 //! `docs/chat.md` says what is exact, what is partial, and what IRC cannot tell.

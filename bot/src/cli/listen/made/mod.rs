@@ -2,7 +2,8 @@
 
 mod tiles;
 
-use super::super::{human, path_stats::Last};
+use super::super::human;
+use super::super::path_stats::{LAST, Last};
 use super::board::{Aside, Board, Circuit, Ended, Letters, Level, Problem, Route, Step, StepState, words};
 use super::flow::Flow;
 use super::lately::Lately;
@@ -51,13 +52,7 @@ impl Made<'_> {
             expired,
             aside,
             lately: self.lately.changes(),
-            last: now
-                .rooms
-                .iter()
-                .filter_map(|room| room.paths.as_ref())
-                .flat_map(|paths| &paths.last)
-                .map(ended)
-                .collect(),
+            last: last(now),
         }
     }
 
@@ -244,14 +239,26 @@ fn circuits(room: &Room) -> Vec<Circuit> {
     known.collect()
 }
 
-fn ended(last: &Last) -> Ended {
+/// The last operations of all rooms, the newest first.
+fn last(now: &Snapshot) -> Vec<Ended> {
+    let mut all = Vec::new();
+    for room in &now.rooms {
+        let of = now.in_front_of(room);
+        all.extend(room.paths.iter().flat_map(|paths| &paths.last).map(|last| ended(last, &of)));
+    }
+    all.sort_by_key(|ended: &Ended| std::cmp::Reverse(ended.at));
+    all.truncate(LAST);
+    all
+}
+
+fn ended(last: &Last, of: &str) -> Ended {
     let (path, said) = match last.ended {
         Ok(via) => (Some(via.as_str().to_owned()), words::path(via.as_str()).to_owned()),
         Err(class) => (None, format!("failed: {class}")),
     };
     Ended {
         at: last.at,
-        operation: last.operation.to_owned(),
+        operation: format!("{of}{}", last.operation),
         id: last.id.to_string(),
         path,
         said,

@@ -14,7 +14,7 @@ const LONG: i64 = 60_000;
 /// Those that this process has.
 pub(super) fn of(now: &Snapshot, flow: &Flow) -> Vec<Tile> {
     let mut tiles = vec![operations(now, flow)];
-    tiles.extend(now.rooms.iter().any(|room| room.paths.is_some()).then(|| latency(flow)));
+    tiles.push(if is_client(now) { latency(flow) } else { of_service(flow) });
     tiles.extend(stream(now, flow));
     let commit = commits(&now.rooms, flow);
     if let [one] = now.rooms.as_slice() {
@@ -91,7 +91,7 @@ fn latency(flow: &Flow) -> Tile {
     let taken = |of: Stretch| Some((of.quantile(0.5)?, of.quantile(0.99)?));
     let (value, note) = match (taken(flow.now()), taken(flow.whole())) {
         (Some((half, nearly_all)), _) => {
-            (human::takes(nearly_all), format!("99 %; half within {}", human::takes(half)))
+            (human::takes(nearly_all), format!("for 99 %; half within {}", human::takes(half)))
         }
         (None, Some((_, nearly_all))) => {
             ("–".to_owned(), format!("none just now; 99 % within {} before", human::takes(nearly_all)))
@@ -99,6 +99,17 @@ fn latency(flow: &Flow) -> Tile {
         (None, None) => ("–".to_owned(), "none in ten minutes".to_owned()),
     };
     Tile { lines, ..tile("Latency", value, note) }
+}
+
+/// How long the service took, from the arrival of an operation to its end.
+fn of_service(flow: &Flow) -> Tile {
+    let (value, note) = match (flow.now().served(), flow.whole().served()) {
+        (Some(took), _) => (human::takes(took), "on average"),
+        (None, Some(_)) => ("–".to_owned(), "none just now"),
+        (None, None) => ("–".to_owned(), "none in ten minutes"),
+    };
+    let millis = |column: &Stretch| column.served().unwrap_or_default() * 1000.0;
+    Tile { lines: vec![line("service", flow, millis)], ..tile("Latency", value, note.to_owned()) }
 }
 
 fn waits(oldest: Option<i64>, now: i64) -> (Level, String) {
