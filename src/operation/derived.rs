@@ -46,7 +46,10 @@ mod tests {
             derived.text("other", "é");
             derived
         };
-        let whole = |payload: &str| String::from_utf8(derived().before(payload.as_bytes()).unwrap()).unwrap();
+        let whole = |payload: &str| {
+            let whole = derived().before(payload.as_bytes()).expect("something is derived");
+            String::from_utf8(whole).expect("JSON is UTF-8")
+        };
         assert_eq!(whole(r#"{"name":"A"}"#), r#"{"key":"a \"b\"","other":"é","name":"A"}"#);
         assert_eq!(whole(" { } "), r#"{"key":"a \"b\"","other":"é"} "#);
         assert_eq!(Derived::default().before(b"{}"), None);
