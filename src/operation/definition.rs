@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::tx::ApplyFn;
-use super::{Dialect, Fold, Invalid, Invariant, MAX_PAYLOAD, Operation, RetentionRule, Spec};
+use super::{Derived, Dialect, Fold, Invalid, Invariant, MAX_PAYLOAD, Operation, RetentionRule, Spec};
 
 /// One operation: everything about it, in one file.
 pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -55,6 +55,13 @@ pub trait Definition: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// A sentence that says what is wrong with which field.
     fn check(&self) -> Result<(), Invalid> {
         Ok(())
+    }
+
+    /// What its SQL sees in `op` beside the payload, worked out from it: the key by which a name is compared, for example. It is
+    /// neither sent nor part of what an id stands for, and is worked out anew by each program that applies a request. The default
+    /// adds nothing, and costs nothing.
+    fn derive(&self, fields: &mut Derived) {
+        let _ = fields;
     }
 
     /// How it is applied where it has no statements; see [`Apply`](super::Apply).

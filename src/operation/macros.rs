@@ -71,7 +71,7 @@ macro_rules! operations {
         )+
 
         const _: () = {
-            use $crate::operation::{ApplyFn, Invariant, Definition, Dialect, Fold, Invalid, Migration, Operation, Persist, Spec, RetentionRule};
+            use $crate::operation::{ApplyFn, Invariant, Definition, Derived, Dialect, Fold, Invalid, Migration, Operation, Persist, Spec, RetentionRule};
 
             impl Persist for $op {
                 const MIGRATIONS: &'static [Migration] = $migrations;
@@ -102,6 +102,10 @@ macro_rules! operations {
 
                 fn encode(&self) -> Result<Vec<u8>, Invalid> {
                     match self { $(Self::$name(op) => $crate::__private::encode(op)),+ }
+                }
+
+                fn derive(&self, fields: &mut Derived) {
+                    match self { $(Self::$name(op) => Definition::derive(op, fields)),+ }
                 }
 
                 fn decode(index: usize, payload: &[u8]) -> Result<Self, Invalid> {

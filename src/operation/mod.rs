@@ -23,6 +23,7 @@
 #[cfg(feature = "sqlite")]
 mod apply;
 pub(crate) mod definition;
+mod derived;
 mod dialect;
 mod macros;
 mod migration;
@@ -48,8 +49,9 @@ pub use apply::Apply;
 pub use definition::{Definition, Done, Forwarded, OperationOf};
 #[cfg(feature = "sqlite")]
 pub(crate) use definition::{decode, encode_json};
+pub use derived::Derived;
 pub use dialect::{Dialect, Keys};
-pub use migration::Migration;
+pub use migration::{Deriving, Migration};
 #[cfg(feature = "nats")]
 pub(crate) use spec::usual_refusal;
 pub use spec::{Kind, Spec};
@@ -129,6 +131,10 @@ pub trait Operation: Sized + Send + Sync + 'static {
     /// # Errors
     /// When a check refuses it, or it is larger than [`MAX_PAYLOAD`].
     fn encode(&self) -> Result<Vec<u8>, Invalid>;
+    /// What SQL sees in `op` beside the payload; see [`Definition::derive`].
+    fn derive(&self, fields: &mut Derived) {
+        let _ = fields;
+    }
     /// Reads and checks a payload. Unknown fields are ignored.
     ///
     /// # Errors

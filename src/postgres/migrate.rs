@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 use tokio::time::{self, Duration};
 
 use super::audit;
+use super::derive;
 use super::fault::Fault;
 use super::function::Function;
 use super::objects;
@@ -30,7 +31,7 @@ const OLDEST: i32 = 150_000;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits for those who migrate the same schema, as long as opening may take. Of the transaction, not the session: a pooler may exchange sessions.
-const LOCK: &str =
+pub(super) const LOCK: &str =
     "
     SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s';
     SELECT pg_advisory_xact_lock(hashtextextended('eitherway migrates ' || current_setting('search_path'), 0))";
@@ -90,7 +91,12 @@ pub(super) async fn open<O: Persist>(
     connection: &mut PgConnection,
 ) -> Result<Opened, OpenError> {
     let opened = time::timeout(LIMIT, open_in_time::<O>(options, function, connection)).await;
-    opened.unwrap_or(Err(Refused::Fault(Fault::Silent))).map_err(|refused| refused.of(options))
+    let opened =
+        opened.unwrap_or(Err(Refused::Fault(Fault::Silent))).map_err(|refused| refused.of(options))?;
+    let derived = time::timeout(derive::LIMIT, derive::all_that_is_due::<O>(options, connection)).await;
+    let derived = derived.unwrap_or(Err(Fault::Silent));
+    derived.map_err(|fault| options.failed(fault))?;
+    Ok(opened)
 }
 
 async fn open_in_time<O: Persist>(
@@ -298,6 +304,14 @@ async fn make<O: Persist>(
         let mut migrator = Migrator::with_migrations(versions::<O>());
         migrator.set_locking(false);
         whole.ensure_migrations_table(RECORD).await.map_err(|e| migration(options, e))?;
+        // What is derived is so behind this, and takes as long as it takes.
+        for (deriving, _) in derive::all::<O>() {
+            let version = deriving.version;
+            let before = migrator.run_direct(Some(version - 1), &mut *whole, false).await;
+            before.map_err(|e| migration(options, e))?;
+            let record = migrator.run_direct(Some(version), &mut *whole, true).await;
+            record.map_err(|e| migration(options, e))?;
+        }
         migrator.run_direct(None, &mut *whole, false).await.map_err(|e| migration(options, e))?;
         objects::keep(&mut whole).await?;
     }

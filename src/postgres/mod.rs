@@ -9,6 +9,7 @@ mod address;
 mod apply;
 mod audit;
 mod batch;
+mod derive;
 mod fault;
 mod fold;
 mod folder;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+#[cfg(feature = "sqlite")]
+use crate::operation::Derived;
 use crate::operation::{Invalid, Operation};
 
 /// An operation and its payload, which is encoded when the first path asks for it, and then lies there for all of them.
@@ -45,18 +47,23 @@ impl<O: Operation> Shared<O> {
         Ok(self.0.payload.get_or_init(|| encoded))
     }
 
-    /// The payload, for as long as it is needed.
+    /// What SQL binds, for as long as it is needed: the payload, and what is derived from it.
     ///
     /// # Errors
     /// As [`payload`](Self::payload).
     #[cfg(feature = "sqlite")]
-    pub(crate) fn kept(&self) -> Result<Payload, Invalid> {
-        self.payload()?;
-        Ok(Payload(Arc::clone(&self.0) as Arc<_>))
+    pub(crate) fn bound(&self) -> Result<Payload, Invalid> {
+        let payload = self.payload()?;
+        let mut derived = Derived::default();
+        self.0.op.derive(&mut derived);
+        Ok(match derived.before(payload) {
+            Some(whole) => Payload(Arc::new(whole)),
+            None => Payload(Arc::clone(&self.0) as Arc<_>),
+        })
     }
 }
 
-/// A payload, whatever the operation is.
+/// What SQL binds, whatever the operation is.
 #[cfg(feature = "sqlite")]
 #[derive(Clone)]
 pub(crate) struct Payload(Arc<dyn AsRef<[u8]> + Send + Sync>);

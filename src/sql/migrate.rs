@@ -8,9 +8,10 @@ use sqlx::migrate::{Migrate, MigrateError, MigrationType, Migrator};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, SqlSafeStr};
 
-use super::OpenError;
 use super::take_over::{RECORD, TakeOver};
-use crate::operation::Migration;
+use super::{OpenError, derive};
+use crate::operation::{Deriving, Migration};
+use crate::store::patience::patiently;
 
 /// What every database has: its id, the ledger, the dead letters.
 const LEDGER: Migration =
@@ -90,6 +91,12 @@ struct Version<'a> {
     parts: Vec<&'a Migration>,
 }
 
+impl Version<'_> {
+    fn deriving(&self) -> Option<&Deriving> {
+        self.parts[0].deriving.as_ref()
+    }
+}
+
 fn versions(tables: &[Migration]) -> Vec<Version<'_>> {
     let mut parts: Vec<&Migration> = std::iter::once(&LEDGER).chain(tables).collect();
     parts.sort_by_key(|part| part.version); // stable: parts stay in the order of the list
@@ -119,7 +126,9 @@ async fn run(
     let applied = applied(connection).await?;
     if versions.iter().all(|version| applied.contains(&version.whole.version)) {
         // Nothing is written, so no lock is waited for: only compares.
-        return apply(&versions, None, connection).await.map(|()| None);
+        apply(&versions, None, connection).await?;
+        again(path, &versions, connection).await?;
+        return Ok(None);
     }
     // One transaction around all of them: whatever stops it, a file of the Python bot is still one.
     let mut whole = connection.begin_with("BEGIN IMMEDIATE").await?;
@@ -128,9 +137,15 @@ async fn run(
         if applied.contains(&version.whole.version) {
             continue;
         }
-        let needed = needed(version, &mut whole).await;
+        let needed = match derived(path, version, &mut whole).await {
+            Ok(_) => needed(version, &mut whole).await,
+            Err(error) => Err(error),
+        };
         let result = match needed {
-            Ok(statements) => apply(&versions, Some((place, statements)), &mut whole).await,
+            Ok(statements) => {
+                let this = apply(&versions, Some((place, statements)), &mut whole);
+                patiently(&said(path, version), this).await
+            }
             Err(error) => Err(MigrateError::ExecuteMigration(error, version.whole.version)),
         };
         if let Err(error) = result {
@@ -144,6 +159,57 @@ async fn run(
     }
     whole.commit().await?;
     Ok(taken)
+}
+
+/// Does again what is done whenever there is something of it.
+async fn again(
+    path: &Path,
+    versions: &[Version<'_>],
+    connection: &mut SqliteConnection,
+) -> Result<(), MigrateError> {
+    for version in versions {
+        let Some(deriving) = version.deriving() else { continue };
+        if !derive::is_due(deriving, connection).await? {
+            continue;
+        }
+        let mut whole = match connection.begin_with("BEGIN IMMEDIATE").await {
+            Ok(whole) => whole,
+            // It is no reason not to open the file.
+            Err(error) => {
+                tracing::warn!(
+                    "{}: {} waits for the next start: {error}",
+                    path.display(),
+                    version.whole.description
+                );
+                continue;
+            }
+        };
+        if derived(path, version, &mut whole).await? {
+            let statements = sqlx::raw_sql(AssertSqlSafe(joined(&version.parts))).execute(&mut *whole);
+            patiently(&said(path, version), statements).await?;
+        }
+        whole.commit().await?;
+    }
+    Ok(())
+}
+
+/// Has a function work out what the statements of a version need, and says what they are about to change. Returns whether that is
+/// anything.
+async fn derived(
+    path: &Path,
+    version: &Version<'_>,
+    connection: &mut SqliteConnection,
+) -> Result<bool, sqlx::Error> {
+    let Some(deriving) = version.deriving() else { return Ok(false) };
+    let says = derive::fill(deriving, connection).await?;
+    if let Some(says) = &says {
+        tracing::info!("{}: {says}", path.display());
+    }
+    Ok(says.is_some())
+}
+
+fn said(path: &Path, version: &Version<'_>) -> String {
+    format!("{}: {}", path.display(), version.whole.description)
 }
 
 /// The versions that are recorded in the file. A file that has not been opened yet has no record.

@@ -22,6 +22,7 @@ mod checkpoint;
 pub(crate) mod concern;
 mod connection;
 mod dead;
+mod derive;
 pub(crate) mod error;
 mod fairness;
 mod file_check;

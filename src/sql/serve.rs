@@ -24,13 +24,13 @@ impl<O: Persist> SqlService<O> {
         request.head.check_deadline()?;
         request.head.check_of(received.at(), self.shared.future_tolerance, self.shared.past_tolerance)?;
         is_fresh(spec, request.head.occurred_at)?;
-        let payload = request.op.payload()?;
         if spec.writes() {
             let (tx, rx) = oneshot::channel();
             self.enqueue(Item::Write(Write::new(request, index, most)?, tx))?;
             return Ok(SqlFuture::writing(rx, request.clone()));
         }
-        let payload = std::str::from_utf8(payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
+        let payload = request.op.bound()?;
+        let payload = std::str::from_utf8(&payload).map_err(|e| Cause::new(Code::INVALID, e.to_string()))?;
         let nothing = if spec.answer_is_list() { spec.empty_answer } else { "null" };
         let read = self.shared.reader.ask(Question {
             index,

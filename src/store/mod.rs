@@ -23,6 +23,8 @@ pub(crate) mod keeper;
 #[cfg(feature = "sqlite")]
 pub(crate) mod options;
 #[cfg(feature = "sqlite")]
+pub(crate) mod patience;
+#[cfg(feature = "sqlite")]
 pub(crate) mod pulse;
 #[cfg(feature = "sqlite")]
 pub(crate) mod queue;

@@ -55,7 +55,7 @@ pub(crate) struct Write {
     pub(crate) occurred_at: i64,
     pub(crate) trace: Option<Arc<Trace>>,
     pub(crate) deadline: Option<Deadline>,
-    /// A JSON object.
+    /// A JSON object: with what is derived from it.
     pub(crate) payload: Payload,
     /// Of operation and payload: the same id must not come with another one.
     pub(crate) hash: i64,
@@ -77,11 +77,10 @@ impl Write {
         index: usize,
         answer_bytes: usize,
     ) -> Result<Self, Cause> {
-        let payload = request.op.kept()?;
         let mut hash = Sha256::new();
         hash.update(O::NAMES[index]);
         hash.update([0]);
-        hash.update(&*payload);
+        hash.update(request.op.payload()?);
         let mut first = [0; 8];
         first.copy_from_slice(&hash.finalize()[..8]);
         Ok(Self {
@@ -90,7 +89,7 @@ impl Write {
             occurred_at: request.head.occurred_at,
             trace: request.head.trace.clone(),
             deadline: request.head.deadline,
-            payload,
+            payload: request.op.bound()?,
             hash: i64::from_be_bytes(first),
             answer_bytes,
             claim: O::SPECS[index].claim,

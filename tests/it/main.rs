@@ -8,6 +8,7 @@ mod folds;
 mod golden;
 mod hostile;
 mod migrations;
+mod names;
 mod nats;
 mod notices;
 mod operations;

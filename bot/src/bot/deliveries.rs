@@ -39,8 +39,6 @@ struct State {
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
     pub(super) head: Head,
-    /// Under which name the messages wait; `None` for the channel.
-    pub(super) name: Option<String>,
     /// To whom they are told.
     pub(super) user: Option<String>,
     pub(super) limit: u32,

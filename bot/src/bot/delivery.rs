@@ -20,7 +20,6 @@ use tokio::time::{Duration, Instant};
 use tracing::{debug, warn};
 
 use super::commands::config::Commands;
-use super::commands::names::folded;
 use super::context::{Context, brief};
 use super::deliveries::{Action, Claim, MOST_MARKS};
 use super::failure_logs::FailureKind;
@@ -50,26 +49,12 @@ impl<S: Stack<Op>> Context<S> {
         if has_rate && turn.is_err() {
             return self.deliveries().wait(user);
         }
-        // What was left for a user waits under the name without upper case.
-        let folded = user.map(folded).filter(|folded| Some(folded.as_str()) != user);
-        if let Some(folded) = folded.filter(|_| self.commands().is_some())
-            && !self.deliver_of(Some(&folded), user).await
-        {
-            return;
-        }
-        self.deliver_of(user, user).await;
-    }
-
-    /// Delivers what waits under this name to `user`. Returns whether that is all.
-    async fn deliver_of(&self, name: Option<&str>, user: Option<&str>) -> bool {
         for _ in 0..ROUNDS {
             let claim = self.sender().allowance().unwrap_or(CLAIM).min(CLAIM);
             if claim == 0 {
-                self.deliveries().wait(user);
-                return false;
+                return self.deliveries().wait(user);
             }
-            let (name, to) = (name.map(str::to_owned), user.map(str::to_owned));
-            let claim = Claim { head: Head::now(), name, user: to, limit: claim };
+            let claim = Claim { head: Head::now(), user: user.map(str::to_owned), limit: claim };
             let begin = Instant::now();
             let messages = self.claimed(&claim).await;
             if messages.is_empty() && begin.elapsed() >= LONG {
@@ -83,17 +68,16 @@ impl<S: Stack<Op>> Context<S> {
             }
             // What could not be said now is not tried again at once.
             if !more || !all {
-                return all;
+                return;
             }
         }
         self.deliveries().wait(user);
-        false
     }
 
     /// Claims messages. If that fails, logs a warning: there are none.
     async fn claimed(&self, claim: &Claim) -> Vec<OutboundMessage> {
         let db = self.db().with(claim.head.clone());
-        let claimed = match &claim.name {
+        let claimed = match &claim.user {
             Some(name) => db.outbound_messages(name, claim.limit).await,
             None => db.outbound_channel_messages(claim.limit).await,
         };

@@ -3,12 +3,12 @@
 //! The first handler of every event updates it. That handler is synchronous, and chains are
 //! started in the order of events, so the room always reflects the last event that was read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::commands::names::folded;
 use super::event::{Body, Event, UserData};
+use crate::op::person::key;
 
 /// The channel as the last event left it.
 #[derive(Debug, Default)]
@@ -19,7 +19,8 @@ pub struct ChannelState {
 
 #[derive(Debug, Default)]
 struct State {
-    users: BTreeSet<String>,
+    /// Each as it was written last.
+    users: BTreeMap<String, String>,
     counts: Option<Counts>,
     online: Option<bool>,
     /// Whether the bot sees every join and leave: from a user list until the channel is lost.
@@ -42,7 +43,7 @@ pub(super) struct Turn<'a> {
 impl Turn<'_> {
     /// Whether this user has joined since the list came, if only to leave again.
     pub(super) fn has_joined(&self, user: &str) -> bool {
-        self.room.state().joined.contains(user)
+        self.room.state().joined.contains(key(user).as_ref())
     }
 }
 
@@ -71,18 +72,9 @@ impl ChannelState {
         self.state().online
     }
 
-    /// Whether this user is in the channel, as far as is known.
+    /// Whether this user is in the channel, as far as is known, however the name is written.
     pub fn has(&self, user: &str) -> bool {
-        self.state().users.contains(user)
-    }
-
-    /// The name of the user in the channel who is called so, however it is written.
-    pub(super) fn spelling(&self, name: &str) -> Option<String> {
-        let (state, folded) = (self.state(), folded(name));
-        if state.users.contains(name) {
-            return Some(name.to_owned());
-        }
-        state.users.iter().find(|user| self::folded(user) == folded).cloned()
+        self.state().users.contains_key(key(user).as_ref())
     }
 
     /// The network's own count, or else the number of known users; `None` if neither is known.
@@ -120,7 +112,7 @@ impl ChannelState {
         }
         state.lists += 1;
         state.before_list = None;
-        Some(Body::UserList { users: state.users.iter().map(UserData::named).collect() })
+        Some(Body::UserList { users: state.users.values().map(UserData::named).collect() })
     }
 
     /// Updates the state.
@@ -150,14 +142,14 @@ impl State {
             }
             Body::UserJoin { user, .. } => {
                 self.online = Some(true);
-                self.users.insert(user.clone());
+                self.users.insert(key(user).into_owned(), user.clone());
                 if self.lists > 0 {
-                    self.joined.insert(user.clone());
+                    self.joined.insert(key(user).into_owned());
                 }
             }
             Body::UserLeave { user } => {
                 self.online = Some(true);
-                self.users.remove(user);
+                self.users.remove(key(user).as_ref());
             }
             Body::UserCount { usercount, connected } => {
                 self.online = Some(true);
@@ -166,7 +158,8 @@ impl State {
             Body::UserList { users } => {
                 (self.online, self.watching) = (Some(true), true);
                 self.lists += 1;
-                self.users = users.iter().map(|u| u.username.clone()).collect();
+                self.users =
+                    users.iter().map(|u| (key(&u.username).into_owned(), u.username.clone())).collect();
                 self.before_list = self.watched_until;
                 self.watched_until = self.watched_until.max(Some(event.occurred_at()));
             }
@@ -204,6 +197,14 @@ mod tests {
         assert_eq!(counts(&[(1, list(&["a", "b"]))]), Counts { chat: 2, connected: None });
         let counted = Body::UserCount { usercount: 7, connected: Some(9) };
         assert_eq!(counts(&[(1, list(&["a", "b"])), (2, counted)]), Counts { chat: 7, connected: Some(9) });
+    }
+
+    #[test]
+    fn a_user_is_one_however_the_name_is_written() {
+        let join = Body::UserJoin { user: "ANN".into(), user_data: UserData::named("ANN") };
+        let room = after(&[(1, list(&["Ann", "bob"])), (2, join)]);
+        assert_eq!(room.counts(), Some(Counts { chat: 2, connected: None }));
+        assert!(room.has("ann") && !after(&[(1, list(&["Ann"])), (2, leave("aNN"))]).has("Ann"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::person::shown;
 use eitherway::operation::{Invariant, Definition, Dialect, Spec};
 
 /// What is known of the channel.
@@ -60,7 +61,7 @@ impl Definition for GetChannelStats {
     type Answer = ChannelStats;
     const SPEC: Spec = Spec::query("channel_stats", "rosey.db.query.channel_stats");
     // The ten who said most and the number of users are kept, up to the lines that are not gathered yet.
-    const ANSWER: &'static str = "
+    const ANSWER: &'static str = concat!("
         WITH waiting AS MATERIALIZED (
             SELECT username, sum(lines) AS lines,
                    coalesce((SELECT total FROM speakers s WHERE s.username = w.username),
@@ -71,14 +72,14 @@ impl Definition for GetChannelStats {
             'high_water_connected', json_object('users', max_connected, 'timestamp', max_connected_timestamp),
             'top_chatters', (
                 SELECT json_group_array(
-                    json_object('username', username, 'chat_lines', lines) ORDER BY lines DESC, username)
+                    json_object('username', ", shown!("t.username"), ", 'chat_lines', lines) ORDER BY lines DESC, t.username)
                 FROM (SELECT username, max(lines) AS lines FROM (
                           SELECT username, lines FROM top_chatters
                           UNION ALL SELECT username, coalesce(gathered, 0) + lines FROM waiting)
-                      GROUP BY username ORDER BY lines DESC, username LIMIT 10)),
+                      GROUP BY username ORDER BY lines DESC, username LIMIT 10) t),
             'total_users_seen', users_seen + (SELECT count(*) FROM waiting WHERE gathered IS NULL),
             'success', json('true'))
-        FROM channel_stats WHERE id = 1";
+        FROM channel_stats WHERE id = 1");
     const CHECKS: &'static [Invariant] = &[Invariant::new(
         "channel_stats",
         concat!(peaks!(), "
@@ -102,9 +103,9 @@ impl Definition for GetChannelStats {
              'high_water_mark', json_build_object('users', max_users, 'timestamp', max_users_timestamp),
              'high_water_connected', json_build_object('users', max_connected, 'timestamp', max_connected_timestamp),
              'top_chatters', (
-                 SELECT coalesce(json_agg(json_build_object('username', username, 'chat_lines', total_chat_lines)
+                 SELECT coalesce(json_agg(json_build_object('username', coalesce(substr(named, 16), username), 'chat_lines', total_chat_lines)
                             ORDER BY total_chat_lines DESC, username), '[]')
-                 FROM (SELECT username, total_chat_lines FROM user_stats_now
+                 FROM (SELECT username, named, total_chat_lines FROM user_stats_now
                        WHERE total_chat_lines > 0 AND lower(username) NOT IN ('server', '[server]')
                        ORDER BY total_chat_lines DESC, username LIMIT 10) t),
              'total_users_seen', (SELECT count(*) FROM user_stats_now WHERE lower(username) NOT IN ('server', '[server]')),

@@ -2,8 +2,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::recent_chat::newest_lines;
-use super::{Line, check};
-use eitherway::operation::{Definition, Dialect, Invalid, Spec};
+use super::{Line, check, person};
+use eitherway::operation::{Derived, Definition, Dialect, Invalid, Spec};
 
 /// The newest of the lines that are kept and fit, oldest first. Of the newest 10 000 lines before `before` all are looked at, and no
 /// others: who wants to go on sets `before` to the time of the first of them, as `recent_chat` tells it.
@@ -36,7 +36,7 @@ impl Definition for SearchChat {
                          WHERE at >= (SELECT (op ->> 'since') * 1000 FROM asked)
                            AND at < (SELECT coalesce(op ->> 'before', 1e13) * 1000 FROM asked)
                          ORDER BY at DESC, op_id DESC LIMIT 10000) c
-                     WHERE c.username = coalesce(op ->> 'username', c.username)
+                     WHERE coalesce(c.person, c.username) = coalesce(op ->> 'key', op ->> 'username', c.person, c.username)
                        AND instr(c.message, coalesce(op ->> 'containing', '')) > 0"
     );
     const POSTGRES: Dialect = Dialect::SAME.answer(newest_lines!(
@@ -45,9 +45,15 @@ impl Definition for SearchChat {
                            WHERE at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
                              AND at < (SELECT coalesce(CAST(op ->> 'before' AS bigint), 10000000000000) * 1000 FROM asked)
                            ORDER BY at DESC, op_id DESC LIMIT 10000) c
-                       WHERE c.username = coalesce(op ->> 'username', c.username)
+                       WHERE coalesce(c.person, c.username) = coalesce(op ->> 'key', op ->> 'username', c.person, c.username)
                          AND strpos(c.message, coalesce(op ->> 'containing', '')) > 0"
     ));
+
+    fn derive(&self, fields: &mut Derived) {
+        if let Some(username) = &self.username {
+            person::derive(fields, "key", username);
+        }
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         for (field, text) in [("username", &self.username), ("containing", &self.containing)] {

@@ -1,7 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check;
+use super::{check, person};
 use eitherway::Head;
 use eitherway::operation::{Apply, ApplyError, Dialect, Done, Invalid, Invariant, Keys, RetentionRule, Spec, Tx};
 
@@ -45,9 +45,9 @@ const GOES: &[&str] = &[
     // An event that was applied again after the ledger had forgotten it is there twice.
     "INSERT INTO forgotten_events (op_id, at)
      SELECT op_id, at FROM recent_chat
-     WHERE at >= $4 AND username = $1 AND (at, op_id) < ($2, $3) AND substr(op_id, 1, 1) <> ' '
+     WHERE at >= $4 AND coalesce(person, username) = $1 AND (at, op_id) < ($2, $3) AND substr(op_id, 1, 1) <> ' '
      ON CONFLICT (op_id) DO NOTHING",
-    "DELETE FROM recent_chat WHERE at >= $4 AND username = $1 AND (at, op_id) < ($2, $3)",
+    "DELETE FROM recent_chat WHERE at >= $4 AND coalesce(person, username) = $1 AND (at, op_id) < ($2, $3)",
     "INSERT INTO forgotten_events (op_id, at)
      SELECT id, at FROM presence WHERE username = $1 AND (at, id) < ($2, $3) AND substr(id, 1, 1) <> ' '
      ON CONFLICT (op_id) DO NOTHING",
@@ -59,7 +59,7 @@ const GOES: &[&str] = &[
     concat!("UPDATE outbound_marks SET message = 0, error = NULL WHERE message IN ", messages!()),
     concat!(
         "UPDATE outbound_messages
-         SET message = '', username = '', sender = CASE WHEN sender IS NOT NULL THEN '' END, sent = 0, sent_timestamp = NULL,
+         SET message = '', username = '', name = NULL, sender = CASE WHEN sender IS NOT NULL THEN '' END, sender_name = NULL, sent = 0, sent_timestamp = NULL,
              retry_count = 0, last_attempt = NULL, delivered_at = NULL, failed_at = NULL, lease_id = NULL, lease_until = NULL,
              lease_at = NULL, error_at = NULL, error_id = NULL, error_message = NULL
          WHERE id IN ",
@@ -67,10 +67,10 @@ const GOES: &[&str] = &[
     ),
     "INSERT INTO outbound_marks (op_id, message, at, kind)
      SELECT ' forgotten ' || op_id, id, at, 'failed' FROM outbound_messages WHERE username = '' AND sent = 0",
-    "UPDATE channel_quotes SET username = '', message = '', added_by = NULL WHERE username = $1 AND (at, op_id) < ($2, $3)",
-    "UPDATE channel_quotes SET added_by = NULL WHERE added_by = $1 AND (at, op_id) < ($2, $3)",
-    "UPDATE user_actions SET username = '', details = NULL
-     WHERE username = $1 AND (coalesce(at, timestamp * 1000), op_id) < ($2, $3)",
+    "UPDATE channel_quotes SET username = '', name = NULL, message = '', added_by = NULL, added_by_name = NULL WHERE username = $1 AND (at, op_id) < ($2, $3)",
+    "UPDATE channel_quotes SET added_by = NULL, added_by_name = NULL WHERE added_by = $1 AND (at, op_id) < ($2, $3)",
+    "UPDATE user_actions SET username = '', person = NULL, details = NULL
+     WHERE coalesce(person, username) = $1 AND (coalesce(at, timestamp * 1000), op_id) < ($2, $3)",
     "DELETE FROM user_stats WHERE username = $1",
 ];
 
@@ -82,8 +82,8 @@ const ON_SQLITE: &[&str] = &[
 ];
 const ON_POSTGRES: &[&str] = &[
     "DELETE FROM presence_folded WHERE username = $1 AND (at, id) < ($2, $3)",
-    "INSERT INTO presence_folded (username, at, id, joined)
-     SELECT username, at, id, joined FROM presence_waiting WHERE username = $1 AND (at, id) > ($2, $3) ON CONFLICT DO NOTHING",
+    "INSERT INTO presence_folded (username, at, id, joined, name)
+     SELECT username, at, id, joined, name FROM presence_waiting WHERE username = $1 AND (at, id) > ($2, $3) ON CONFLICT DO NOTHING",
     "DELETE FROM presence_waiting WHERE username = $1",
     "DELETE FROM lines_waiting WHERE username = $1",
 ];
@@ -91,19 +91,22 @@ const ON_POSTGRES: &[&str] = &[
 /// What is left of the person, which is from afterwards.
 const LEFT: &str = "
     INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, total_time_connected, connected_ms,
-                            current_session_start, last_line)
+                            current_session_start, last_line, named)
     WITH gaps AS (
-        SELECT at, joined, lead(at) OVER (ORDER BY at, id) AS next FROM presence WHERE username = $1),
-    facts (first_seen, last_line, last_session, lines, ms, open) AS (
+        SELECT at, joined, coalesce(name, username) AS name, lead(at) OVER (ORDER BY at, id) AS next
+        FROM presence WHERE username = $1),
+    facts (first_seen, last_line, last_session, lines, ms, open, named) AS (
         SELECT min(at) / 1000, NULL, max(coalesce(next, at)) / 1000, 0, CAST(sum(coalesce(next - at, 0)) AS BIGINT),
-               max(CASE WHEN next IS NULL THEN at END) / 1000
+               max(CASE WHEN next IS NULL THEN at END) / 1000, max(substr(CAST(1000000000000000 + at AS TEXT), 2) || name)
         FROM gaps WHERE joined = 1
         UNION ALL
-        SELECT min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL FROM recent_chat WHERE at >= $2 AND username = $1)
-    SELECT username, first, CASE WHEN session > coalesce(line, 0) THEN session ELSE coalesce(line, 0) END, lines, ms / 1000, ms, open, line
+        SELECT min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL, max(substr(CAST(1000000000000000 + at AS TEXT), 2) || username)
+        FROM recent_chat WHERE at >= $2 AND coalesce(person, username) = $1)
+    SELECT username, first, CASE WHEN session > coalesce(line, 0) THEN session ELSE coalesce(line, 0) END, lines, ms / 1000, ms, open, line, named
     FROM (
         SELECT CAST($1 AS TEXT) AS username, min(first_seen) AS first, max(last_line) AS line, max(last_session) AS session,
-               CAST(sum(lines) AS BIGINT) AS lines, CAST(coalesce(sum(ms), 0) AS BIGINT) AS ms, max(open) AS open
+               CAST(sum(lines) AS BIGINT) AS lines, CAST(coalesce(sum(ms), 0) AS BIGINT) AS ms, max(open) AS open,
+               max(named) AS named
         FROM facts) f
     WHERE first IS NOT NULL";
 
@@ -133,25 +136,26 @@ impl Apply for Forget {
          UNION ALL SELECT f.username, 'presence', p.id, NULL
          FROM forgotten f JOIN presence p ON p.username = f.username WHERE (p.at, p.id) < (f.at, f.id)
          UNION ALL SELECT f.username, 'recent_chat', c.op_id, NULL
-         FROM forgotten f JOIN recent_chat c ON c.username = f.username WHERE (c.at, c.op_id) < (f.at, f.id)
+         FROM forgotten f JOIN recent_chat c ON coalesce(c.person, c.username) = f.username WHERE (c.at, c.op_id) < (f.at, f.id)
          UNION ALL SELECT f.username, 'outbound_messages', o.op_id, NULL
          FROM forgotten f JOIN outbound_messages o ON f.username IN (o.username, o.sender) WHERE (o.at, o.op_id) < (f.at, f.id)
          UNION ALL SELECT f.username, 'channel_quotes', q.op_id, NULL
          FROM forgotten f JOIN channel_quotes q ON f.username IN (q.username, q.added_by) WHERE (q.at, q.op_id) < (f.at, f.id)
          UNION ALL SELECT f.username, 'user_actions', a.op_id, NULL
-         FROM forgotten f JOIN user_actions a ON a.username = f.username
+         FROM forgotten f JOIN user_actions a ON coalesce(a.person, a.username) = f.username
          WHERE (coalesce(a.at, a.timestamp * 1000), a.op_id) < (f.at, f.id)",
     )];
     // Others append lines and joins, which wait for nobody.
     const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Alone);
 
     async fn apply(&self, tx: &mut Tx<'_>, head: &Head) -> Result<Done, ApplyError> {
-        let id = head.id.to_string();
-        let first: Option<(i64,)> = tx.fetch_optional(sqlx::query(FIRST_LINE).bind(&self.username)).await?;
+        let (id, person) = (head.id.to_string(), person::key(&self.username));
+        let person = person.as_ref();
+        let first: Option<(i64,)> = tx.fetch_optional(sqlx::query(FIRST_LINE).bind(person)).await?;
         let first = first.map_or(0, |(first,)| first);
         let own = if tx.sqlite().is_some() { ON_SQLITE } else { ON_POSTGRES };
         for statement in GOES.iter().chain(own).chain([&LEFT]) {
-            let statement = sqlx::query(*statement).bind(&self.username).bind(head.occurred_at).bind(&id).bind(first);
+            let statement = sqlx::query(*statement).bind(person).bind(head.occurred_at).bind(&id).bind(first);
             tx.execute(statement).await?;
         }
         Ok(Done {})

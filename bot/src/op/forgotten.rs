@@ -2,12 +2,12 @@
 
 /// Whether a request of `new` is older than the forgetting of the person in this field. Mostly nobody is forgotten, which is asked once.
 macro_rules! is_forgotten {
-    ($field:literal) => {
+    ($field:tt) => {
         concat!(
             "(EXISTS (SELECT 1 FROM forgotten) AND EXISTS (
-                 SELECT 1 FROM forgotten f WHERE f.username = op ->> '",
-            $field,
-            "' AND (new.at, new.id) < (f.at, f.id)))"
+                 SELECT 1 FROM forgotten f WHERE f.username = ",
+            $crate::op::person::keyed!($field),
+            " AND (new.at, new.id) < (f.at, f.id)))"
         )
     };
 }

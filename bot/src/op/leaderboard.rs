@@ -1,6 +1,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::person::shown;
 use super::{Chatter, check};
 use eitherway::operation::{Definition, Dialect, Invalid, Spec};
 
@@ -20,22 +21,27 @@ impl Definition for GetLeaderboard {
     const SPEC: Spec = Spec::query("leaderboard", "rosey.db.query.leaderboard")
         .list()
         .example(r#"{"since":1700000000,"limit":5}"#);
-    const ANSWER: &'static str = "
-        SELECT json_group_array(json_object('username', username, 'chat_lines', lines) ORDER BY lines DESC, username)
+    const ANSWER: &'static str = concat!(
+        "SELECT json_group_array(json_object('username', ",
+        shown!("l.username"),
+        ", 'chat_lines', lines) ORDER BY lines DESC, l.username)
         FROM (
             SELECT c.username, count(*) AS lines
-            FROM (SELECT username FROM recent_chat WHERE at >= (SELECT (op ->> 'since') * 1000 FROM asked)
+            FROM (SELECT coalesce(person, username) AS username FROM recent_chat WHERE at >= (SELECT (op ->> 'since') * 1000 FROM asked)
                   ORDER BY at DESC, op_id DESC LIMIT 100000) c
-            GROUP BY c.username ORDER BY 2 DESC, 1 LIMIT (SELECT op ->> 'limit' FROM asked))";
-    const POSTGRES: Dialect = Dialect::SAME.answer(
-        "SELECT coalesce(json_agg(json_build_object('username', username, 'chat_lines', lines)
-                    ORDER BY lines DESC, username), '[]')
+            GROUP BY c.username ORDER BY 2 DESC, 1 LIMIT (SELECT op ->> 'limit' FROM asked)) l"
+    );
+    const POSTGRES: Dialect = Dialect::SAME.answer(concat!(
+        "SELECT coalesce(json_agg(json_build_object('username', ",
+        shown!(postgres "l.username"),
+        ", 'chat_lines', lines)
+                    ORDER BY lines DESC, l.username), '[]')
          FROM (
              SELECT c.username, count(*) AS lines
-             FROM (SELECT username FROM recent_chat WHERE at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
+             FROM (SELECT coalesce(person, username) AS username FROM recent_chat WHERE at >= (SELECT CAST(op ->> 'since' AS bigint) * 1000 FROM asked)
                    ORDER BY at DESC, op_id DESC LIMIT 100000) c
-             GROUP BY c.username ORDER BY 2 DESC, 1 LIMIT (SELECT CAST(op ->> 'limit' AS bigint) FROM asked)) l",
-    );
+             GROUP BY c.username ORDER BY 2 DESC, 1 LIMIT (SELECT CAST(op ->> 'limit' AS bigint) FROM asked)) l"
+    ));
 
     fn check(&self) -> Result<(), Invalid> {
         check::at_most("limit", self.limit, 100)

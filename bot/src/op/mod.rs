@@ -7,6 +7,7 @@ mod folds;
 mod forgotten;
 mod kv;
 mod older_files;
+pub(crate) mod person;
 
 pub use client::RoseyClient;
 use eitherway::operation::{Definition, Migration, Spec};
@@ -50,6 +51,9 @@ const MIGRATIONS: &[Migration] = &[
     Migration::new(17, "people", include_str!("../../migrations/sqlite/0017_people.sql")),
     Migration::new(18, "forgotten", include_str!("../../migrations/sqlite/0018_forgotten.sql")),
     Migration::new(19, "leases", include_str!("../../migrations/sqlite/0019_leases.sql")),
+    Migration::new(20, "names", include_str!("../../migrations/sqlite/0020_names.sql")),
+    Migration::new(21, "one person", include_str!("../../migrations/sqlite/0021_one_person.sql"))
+        .deriving(person::ON_SQLITE),
 ];
 
 /// The same tables on PostgreSQL, where there is no file of the Python bot's to take over.
@@ -59,6 +63,9 @@ const ON_POSTGRES: &[Migration] = &[
     Migration::new(12, "people", include_str!("../../migrations/postgres/0012_people.sql")),
     Migration::new(13, "forgotten", include_str!("../../migrations/postgres/0013_forgotten.sql")),
     Migration::new(14, "leases", include_str!("../../migrations/postgres/0014_leases.sql")),
+    Migration::new(15, "names", include_str!("../../migrations/postgres/0015_names.sql")),
+    Migration::new(16, "one person", include_str!("../../migrations/postgres/0016_one_person.sql"))
+        .deriving(person::ON_POSTGRES),
 ];
 
 /// Declares the files and ties their operations together.

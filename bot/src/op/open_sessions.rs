@@ -125,7 +125,7 @@ impl Definition for OpenSessions {
     const SPEC: Spec = Spec::query("open_sessions", "rosey.db.query.open_sessions").list();
     const ANSWER: &'static str = "
         SELECT json_group_array(json_object(
-            'username', username, 'since', current_session_start,
+            'username', coalesce(substr(named, 16), username), 'since', current_session_start,
             'watched_until', max(current_session_start, last_updated)) ORDER BY username)
         FROM user_stats CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1)
         WHERE current_session_start IS NOT NULL";
@@ -133,7 +133,7 @@ impl Definition for OpenSessions {
     const POSTGRES: Dialect = Dialect::SAME
         .answer(
             "SELECT coalesce(json_agg(json_build_object(
-                 'username', username, 'since', current_session_start,
+                 'username', coalesce(substr(named, 16), username), 'since', current_session_start,
                  'watched_until', greatest(current_session_start, last_updated)) ORDER BY username), '[]')
              FROM user_stats_now CROSS JOIN (SELECT last_updated FROM current_status WHERE id = 1) s
              WHERE current_session_start IS NOT NULL",

@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check;
 use super::forgotten::{self, is_forgotten};
-use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Keys, Spec};
+use super::person::{self, keyed, spelled};
+use eitherway::operation::{Derived, Invariant, Definition, Dialect, Invalid, Keys, Spec};
 
 /// A message that the bot is to deliver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,9 +28,12 @@ impl Definition for OutboundEnqueue {
     const SPEC: Spec = Spec::call("outbound_enqueue", "rosey.db.messages.outbound.enqueue").example(r#"{"username":"alice","content":"welcome back"}"#);
     const STATEMENTS: &'static [&'static str] = &[
         concat!(
-            "INSERT INTO outbound_messages (timestamp, message, username, at, op_id)
-             SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'content' END,
-                    CASE WHEN gone THEN '' ELSE op ->> 'username' END, at, id
+            "INSERT INTO outbound_messages (timestamp, message, username, name, at, op_id)
+             SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'content' END, CASE WHEN gone THEN '' ELSE ",
+            keyed!("username"),
+            " END, CASE WHEN NOT gone THEN ",
+            spelled!("username"),
+            " END, at, id
              FROM (SELECT id, at, op, ",
             is_forgotten!("username"),
             " AS gone FROM new) o"
@@ -51,6 +55,12 @@ impl Definition for OutboundEnqueue {
              FROM asked JOIN outbound_messages o ON o.op_id = asked.id",
         )
         .keys(Keys::Own);
+
+    fn derive(&self, fields: &mut Derived) {
+        if let Some(username) = &self.username {
+            person::derive(fields, "key", username);
+        }
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         if let Some(username) = &self.username {

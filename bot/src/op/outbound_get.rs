@@ -2,7 +2,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Keys, Spec};
+use super::person::{self, keyed};
+use eitherway::operation::{Derived, Invariant, Definition, Dialect, Invalid, Keys, Spec};
 
 /// Claims messages that wait for a user, or for the whole channel, oldest first.
 ///
@@ -84,21 +85,21 @@ impl Definition for OutboundGet {
          SELECT ' ' || lease_id || ' ' || id, id, lease_until, 'expired'
          FROM host CROSS JOIN outbound_messages
          WHERE (lease_until <= now OR lease_until > now + 3600000) AND EXISTS (SELECT 1 FROM new)",
-        "UPDATE outbound_messages
+        concat!("UPDATE outbound_messages
          SET lease_id = claim.id, lease_at = claim.at, lease_until = (SELECT now FROM host) + 30000
          FROM (
              SELECT message, min(id) AS id, at FROM (
                  SELECT o.id AS message, new.id, new.at, op ->> 'limit' AS most, answer_bytes,
                         row_number() OVER claims AS place,
-                        sum(2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
-                            + octet_length(json_quote(o.error_message)) + octet_length(json_quote(o.sender)) + 240)
+                        sum(2 * octet_length(json_quote(o.message)) + octet_length(json_quote(coalesce(o.name, o.username)))
+                            + octet_length(json_quote(o.error_message)) + octet_length(json_quote(coalesce(o.sender_name, o.sender))) + 240)
                             OVER claims AS bytes
                  FROM host CROSS JOIN new
-                 CROSS JOIN outbound_messages o ON o.username IS op ->> 'username' AND o.sent = 0
+                 CROSS JOIN outbound_messages o ON o.username IS ", keyed!("username"), " AND o.sent = 0
                  WHERE o.lease_id IS NULL
                    AND o.retry_count < op ->> 'max_retries'
-                   AND 2 * octet_length(json_quote(o.message)) + octet_length(json_quote(o.username))
-                       + octet_length(json_quote(o.error_message)) + octet_length(json_quote(o.sender)) + 240 <= answer_bytes
+                   AND 2 * octet_length(json_quote(o.message)) + octet_length(json_quote(coalesce(o.name, o.username)))
+                       + octet_length(json_quote(o.error_message)) + octet_length(json_quote(coalesce(o.sender_name, o.sender))) + 240 <= answer_bytes
                    AND (o.retry_count = 0
                         OR coalesce(o.last_attempt, o.timestamp * 1000) + (60000 << o.retry_count) <= now
                         -- by a clock that was ahead, as the lease above
@@ -106,14 +107,14 @@ impl Definition for OutboundGet {
                  WINDOW claims AS (PARTITION BY new.id ORDER BY o.at, o.id))
              WHERE place <= most AND bytes <= answer_bytes
              GROUP BY message) AS claim
-         WHERE outbound_messages.id = claim.message",
+         WHERE outbound_messages.id = claim.message"),
     ];
     const ANSWER: &'static str = "
         SELECT asked.id, (
             SELECT json_group_array(json_object(
-                'id', o.id, 'username', o.username, 'content', o.message, 'message', o.message,
+                'id', o.id, 'username', coalesce(o.name, o.username), 'content', o.message, 'message', o.message,
                 'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message,
-                'sender', o.sender, 'privately', json(iif(o.private, 'true', 'false')))
+                'sender', coalesce(o.sender_name, o.sender), 'privately', json(iif(o.private, 'true', 'false')))
                 ORDER BY o.at, o.id)
             FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
         FROM asked";
@@ -159,7 +160,7 @@ impl Definition for OutboundGet {
                  -- another claim says so, or a report comes
                  FOR UPDATE SKIP LOCKED) o
              WHERE EXISTS (SELECT 1 FROM new)",
-            "UPDATE outbound_messages
+            concat!("UPDATE outbound_messages
              SET lease_id = claim.id, lease_at = claim.at, lease_until = claim.now + 30000
              FROM (
                  SELECT DISTINCT ON (c.message) c.message, c.id, c.at, c.now FROM (
@@ -167,17 +168,17 @@ impl Definition for OutboundGet {
                             sum(o.bytes) OVER (PARTITION BY new.id ORDER BY o.at, o.id) AS bytes
                      FROM host CROSS JOIN new CROSS JOIN LATERAL (
                          SELECT w.id, w.at, 2 * octet_length(CAST(to_json(w.message) AS text))
-                                + coalesce(octet_length(CAST(to_json(w.username) AS text)), 4)
+                                + coalesce(octet_length(CAST(to_json(coalesce(w.name, w.username)) AS text)), 4)
                                 + coalesce(octet_length(CAST(to_json(w.error_message) AS text)), 4)
-                                + coalesce(octet_length(CAST(to_json(w.sender) AS text)), 4) + 240 AS bytes
+                                + coalesce(octet_length(CAST(to_json(coalesce(w.sender_name, w.sender)) AS text)), 4) + 240 AS bytes
                          FROM outbound_messages w
-                         WHERE w.username IS NOT DISTINCT FROM op ->> 'username' AND w.sent = 0
+                         WHERE w.username IS NOT DISTINCT FROM ", keyed!("username"), " AND w.sent = 0
                            AND w.lease_id IS NULL
                            AND w.retry_count < CAST(op ->> 'max_retries' AS bigint)
                            AND 2 * octet_length(CAST(to_json(w.message) AS text))
-                               + coalesce(octet_length(CAST(to_json(w.username) AS text)), 4)
+                               + coalesce(octet_length(CAST(to_json(coalesce(w.name, w.username)) AS text)), 4)
                                + coalesce(octet_length(CAST(to_json(w.error_message) AS text)), 4)
-                               + coalesce(octet_length(CAST(to_json(w.sender) AS text)), 4) + 240
+                               + coalesce(octet_length(CAST(to_json(coalesce(w.sender_name, w.sender)) AS text)), 4) + 240
                                <= answer_bytes
                            AND (w.retry_count = 0
                                 OR coalesce(w.last_attempt, w.timestamp * 1000)
@@ -189,14 +190,14 @@ impl Definition for OutboundGet {
                          FOR UPDATE SKIP LOCKED) o) c
                  WHERE c.bytes <= c.answer_bytes
                  ORDER BY c.message, c.id COLLATE \"C\") AS claim
-             WHERE outbound_messages.id = claim.message",
+             WHERE outbound_messages.id = claim.message"),
         ])
         .answer(
             "SELECT asked.id, (
                  SELECT coalesce(json_agg(json_build_object(
-                     'id', o.id, 'username', o.username, 'content', o.message, 'message', o.message,
+                     'id', o.id, 'username', coalesce(o.name, o.username), 'content', o.message, 'message', o.message,
                      'timestamp', o.timestamp, 'retry_count', o.retry_count, 'error_message', o.error_message,
-                     'sender', o.sender, 'privately', o.private = 1)
+                     'sender', coalesce(o.sender_name, o.sender), 'privately', o.private = 1)
                      ORDER BY o.at, o.id), '[]')
                  FROM outbound_messages o WHERE o.lease_id = asked.id AND o.sent = 0)
              FROM asked",
@@ -204,6 +205,12 @@ impl Definition for OutboundGet {
         .checks(&[Invariant::new("outbound_messages", ON_POSTGRES)])
         // It takes rows that are free at this moment, and waits for none.
         .keys(Keys::Own);
+
+    fn derive(&self, fields: &mut Derived) {
+        if let Some(username) = &self.username {
+            person::derive(fields, "key", username);
+        }
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         if let Some(username) = &self.username {

@@ -1,9 +1,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check;
+use super::{check, person};
 use super::forgotten::is_forgotten;
-use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Derived, Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A moderator gave the bot a command in a private message: the audit trail.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -28,11 +28,11 @@ impl Definition for PmCommand {
     const SPEC: Spec = Spec::event("pm_command", "rosey.db.action.pm_command").example(r#"{"username":"mod","command":"stats","result":"success"}"#);
     const STATEMENTS: &'static [&'static str] = &[
         concat!(
-            "INSERT INTO user_actions (timestamp, username, action_type, details, op_id, at)
+            "INSERT INTO user_actions (timestamp, username, action_type, details, op_id, at, person)
              SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'username' END, 'pm_command',
                     CASE WHEN NOT gone THEN
                         'cmd=' || (op ->> 'command') || ', args: ' || (op ->> 'args') || ', result: ' || (op ->> 'result')
-                        || coalesce(', error: ' || (op ->> 'error'), '') END, id, at
+                        || coalesce(', error: ' || (op ->> 'error'), '') END, id, at, CASE WHEN NOT gone THEN op ->> 'key' END
              FROM (SELECT id, at, op, ",
             is_forgotten!("username"),
             " AS gone FROM new) a ORDER BY at, id"
@@ -47,6 +47,10 @@ impl Definition for PmCommand {
         Invariant::new("user_actions", "SELECT id, 'op_id', CASE WHEN op_id IS NULL THEN 0 ELSE 1 END, 1 FROM user_actions"),
     ];
     const POSTGRES: Dialect = Dialect::SAME.keys(Keys::Own);
+
+    fn derive(&self, fields: &mut Derived) {
+        person::derive(fields, "key", &self.username);
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)?;

@@ -1,8 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::check;
-use eitherway::operation::{Definition, Dialect, Invalid, Spec};
+use super::{check, person};
+use eitherway::operation::{Derived, Definition, Dialect, Invalid, Spec};
 
 /// One of the quotes that fit: the one at `place`, counted from 0 by their numbers and from the first one again behind the last. With
 /// a random place it is a random one.
@@ -43,26 +43,34 @@ impl Definition for GetQuote {
     type Answer = Option<Quote>;
     const SPEC: Spec = Spec::query("quote", "rosey.db.quote.get").example(r#"{"username":"alice"}"#);
     const ANSWER: &'static str = "
-        SELECT json_object('id', id, 'username', username, 'message', message, 'added_by', added_by,
+        SELECT json_object('id', id, 'username', coalesce(name, username), 'message', message,
+                           'added_by', coalesce(added_by_name, added_by),
                            'timestamp', at / 1000, 'of', fit)
         FROM (
             SELECT q.*, op ->> 'place' AS wanted, row_number() OVER (ORDER BY q.id) - 1 AS place, count(*) OVER () AS fit
             FROM asked CROSS JOIN channel_quotes q
-            WHERE q.id = coalesce(op ->> 'id', q.id) AND q.username = coalesce(op ->> 'username', q.username)
+            WHERE q.id = coalesce(op ->> 'id', q.id) AND q.username = coalesce(op ->> 'key', op ->> 'username', q.username)
               AND q.message <> '' AND instr(q.message, coalesce(op ->> 'containing', '')) > 0)
         WHERE place = wanted % fit";
     const POSTGRES: Dialect = Dialect::SAME.answer(
-        "SELECT json_build_object('id', id, 'username', username, 'message', message, 'added_by', added_by,
+        "SELECT json_build_object('id', id, 'username', coalesce(name, username), 'message', message,
+                           'added_by', coalesce(added_by_name, added_by),
                                   'timestamp', at / 1000, 'of', fit)
          FROM (
              SELECT q.*, CAST(op ->> 'place' AS bigint) AS wanted, row_number() OVER (ORDER BY q.id) - 1 AS place,
                     count(*) OVER () AS fit
              FROM asked CROSS JOIN channel_quotes q
              WHERE q.id = coalesce(CAST(op ->> 'id' AS bigint), q.id)
-               AND q.username = coalesce(op ->> 'username', q.username)
+               AND q.username = coalesce(op ->> 'key', op ->> 'username', q.username)
                AND q.message <> '' AND strpos(q.message, coalesce(op ->> 'containing', '')) > 0) f
          WHERE place = wanted % fit",
     );
+
+    fn derive(&self, fields: &mut Derived) {
+        if let Some(username) = &self.username {
+            person::derive(fields, "key", username);
+        }
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         for (field, text) in [("username", &self.username), ("containing", &self.containing)] {

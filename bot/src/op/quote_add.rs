@@ -3,7 +3,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check;
 use super::forgotten::is_forgotten;
-use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
+use super::person::{self, keyed, spelled};
+use eitherway::operation::{Derived, Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
 /// A line that is worth keeping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,9 +31,16 @@ impl Definition for QuoteAdd {
         .example(r#"{"username":"alice","message":"it works on my machine","added_by":"bob"}"#);
     const STATEMENTS: &'static [&'static str] = &[
         concat!(
-            "INSERT INTO channel_quotes (op_id, at, username, message, added_by)
-             SELECT id, at, CASE WHEN gone THEN '' ELSE op ->> 'username' END, CASE WHEN gone THEN '' ELSE op ->> 'message' END,
-                    CASE WHEN gone OR is_unnamed THEN NULL ELSE op ->> 'added_by' END
+            "INSERT INTO channel_quotes (op_id, at, message, username, name, added_by, added_by_name)
+             SELECT id, at, CASE WHEN gone THEN '' ELSE op ->> 'message' END, CASE WHEN gone THEN '' ELSE ",
+            keyed!("username"),
+            " END, CASE WHEN NOT gone THEN ",
+            spelled!("username"),
+            " END, CASE WHEN NOT gone AND NOT is_unnamed THEN ",
+            keyed!("added_by"),
+            " END, CASE WHEN NOT gone AND NOT is_unnamed THEN ",
+            spelled!("added_by"),
+            " END
              FROM (SELECT id, at, op, ",
             is_forgotten!("username"),
             " AS gone, ",
@@ -54,6 +62,13 @@ impl Definition for QuoteAdd {
              FROM asked JOIN channel_quotes q ON q.op_id = asked.id",
         )
         .keys(Keys::Own);
+
+    fn derive(&self, fields: &mut Derived) {
+        person::derive(fields, "key", &self.username);
+        if let Some(added_by) = &self.added_by {
+            person::derive(fields, "added_by_key", added_by);
+        }
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)?;

@@ -64,24 +64,24 @@ pub(super) use newest_lines;
 
 /// Adds the lines that go, these `c`, to the baseline of their users.
 macro_rules! into_baseline {
-    ($lines:literal) => {
+    ($person:literal of $lines:literal) => {
         concat!(
             "INSERT INTO user_baseline (username, first_seen, last_line, chat_lines)
-             SELECT c.username, min(c.at) / 1000, max(c.at) / 1000, count(*) FROM gone CROSS JOIN ",
+             SELECT ", $person, ", min(c.at) / 1000, max(c.at) / 1000, count(*) FROM gone CROSS JOIN ",
             $lines,
-            " GROUP BY c.username
+            " GROUP BY 1
              ON CONFLICT (username) DO UPDATE SET
                  first_seen = min(coalesce(first_seen, excluded.first_seen), excluded.first_seen),
                  last_line = max(coalesce(last_line, excluded.last_line), excluded.last_line),
                  chat_lines = chat_lines + excluded.chat_lines"
         )
     };
-    (postgres $lines:literal) => {
+    (postgres $person:literal of $lines:literal) => {
         concat!(
             "INSERT INTO user_baseline AS b (username, first_seen, last_line, chat_lines)
-             SELECT c.username, min(c.at) / 1000, max(c.at) / 1000, count(*) FROM gone JOIN ",
+             SELECT ", $person, ", min(c.at) / 1000, max(c.at) / 1000, count(*) FROM gone JOIN ",
             $lines,
-            " GROUP BY c.username ORDER BY c.username
+            " GROUP BY 1 ORDER BY 1
              ON CONFLICT (username) DO UPDATE SET
                  first_seen = least(b.first_seen, excluded.first_seen),
                  last_line = greatest(b.last_line, excluded.last_line),
@@ -92,14 +92,14 @@ macro_rules! into_baseline {
 
 /// What goes from the lines of users, on PostgreSQL.
 const REMOVE: &[&str] = &[
-    into_baseline!(postgres "recent_chat c ON c.id = CAST(gone.key AS bigint) WHERE c.at < (SELECT horizon FROM sweep)"),
+    into_baseline!(postgres "coalesce(c.person, c.username)" of "recent_chat c ON c.id = CAST(gone.key AS bigint) WHERE c.at < (SELECT horizon FROM sweep)"),
     "DELETE FROM recent_chat
      WHERE id IN (SELECT CAST(key AS bigint) FROM gone) AND at < (SELECT horizon FROM sweep)",
 ];
 
 /// The same for those of the channel itself.
 const REMOVE_SERVER: &[&str] = &[
-    into_baseline!(postgres "server_lines c ON c.op_id = gone.key"),
+    into_baseline!(postgres "c.username" of "server_lines c ON c.op_id = gone.key"),
     "DELETE FROM server_lines WHERE op_id IN (SELECT key FROM gone)",
 ];
 
@@ -118,7 +118,7 @@ impl Definition for RecentChat {
             150,
             "SELECT id FROM recent_chat WHERE at < (SELECT horizon FROM sweep) ORDER BY at LIMIT (SELECT most FROM sweep)",
             // what was here before us is in the baseline
-            &[into_baseline!("recent_chat c ON c.id = gone.key
+            &[into_baseline!("coalesce(c.person, c.username)" of "recent_chat c ON c.id = gone.key
                  WHERE c.at < (SELECT horizon FROM sweep) AND c.op_id NOT GLOB ' *'"),
             "DELETE FROM recent_chat WHERE id IN (SELECT key FROM gone) AND at < (SELECT horizon FROM sweep)"],
         ),
@@ -126,7 +126,7 @@ impl Definition for RecentChat {
             "chat",
             150,
             "SELECT op_id FROM server_lines WHERE at < (SELECT horizon FROM sweep) LIMIT (SELECT most FROM sweep)",
-            &[into_baseline!("server_lines c ON c.op_id = gone.key WHERE true"),
+            &[into_baseline!("c.username" of "server_lines c ON c.op_id = gone.key WHERE true"),
             "DELETE FROM server_lines WHERE op_id IN (SELECT key FROM gone)"],
         ),
     ];

@@ -2,7 +2,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Definition, Dialect, Invalid, Spec};
+use super::person::{self, keyed};
+use eitherway::operation::{Derived, Definition, Dialect, Invalid, Spec};
 
 /// When a user was here last, and when the user spoke last.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,26 +33,30 @@ impl Definition for GetSeen {
     type Answer = Seen;
     const SPEC: Spec = Spec::query("seen", "rosey.db.query.seen").example(r#"{"username":"alice"}"#);
     // The row of a name in `user_stats_now`: all that waits of it is looked up, as for `user_stats`.
-    const ANSWER: &'static str = "
+    const ANSWER: &'static str = concat!("
         SELECT json_object(
-            'username', name,
+            'username', coalesce(nullif(substr(max(coalesce(u.named, ''), coalesce(s.named, ''), coalesce(max(printf('%015d', w.last) || coalesce(w.name, w.username)), '')), 16), ''), u.username, written),
             'found', json(iif(u.username IS NULL AND count(w.lines) = 0, 'false', 'true')),
             'first_seen', nullif(min(coalesce(u.first_seen, 1e18), coalesce(s.first / 1000, 1e18), coalesce(min(w.first) / 1000, 1e18)), 1e18),
             'last_seen', nullif(max(coalesce(u.last_seen, -1), coalesce(s.last / 1000, -1), coalesce(max(w.last) / 1000, -1)), -1),
             'last_line', nullif(max(coalesce(u.last_line, -1), coalesce(s.last / 1000, -1), coalesce(max(w.last) / 1000, -1)), -1),
             'here_since', u.current_session_start)
-        FROM (SELECT op ->> 'username' AS name FROM asked)
-        LEFT JOIN user_stats u ON u.username = name
-        LEFT JOIN speakers s ON s.username = name
-        LEFT JOIN lines_waiting w ON w.shelf IN (0, 1, 2, 3, 4, 5, 6, 7) AND w.username = name";
+        FROM (SELECT op ->> 'username' AS written, ", keyed!("username"), " AS person FROM asked)
+        LEFT JOIN user_stats u ON u.username = person
+        LEFT JOIN speakers s ON s.username = person
+        LEFT JOIN lines_waiting w ON w.shelf IN (0, 1, 2, 3, 4, 5, 6, 7) AND w.username = person");
     const POSTGRES: Dialect = Dialect::SAME.answer(
-        "SELECT json_build_object(
-             'username', name, 'found', u.username IS NOT NULL, 'first_seen', first_seen, 'last_seen', last_seen,
+        concat!("SELECT json_build_object(
+             'username', coalesce(substr(u.named, 16), u.username, name), 'found', u.username IS NOT NULL, 'first_seen', first_seen, 'last_seen', last_seen,
              'last_line', last_line, 'here_since', current_session_start)
          FROM (SELECT op ->> 'username' AS name FROM asked) a
          -- Not by the name beside it: so that it is known before the view is worked out.
-         LEFT JOIN user_stats_now u ON u.username = (SELECT op ->> 'username' FROM asked)",
+         LEFT JOIN user_stats_now u ON u.username = (SELECT ", keyed!("username"), " FROM asked)"),
     );
+
+    fn derive(&self, fields: &mut Derived) {
+        person::derive(fields, "key", &self.username);
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

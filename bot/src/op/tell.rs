@@ -2,8 +2,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::forgotten::{self, is_forgotten};
+use super::person::{self, keyed, spelled};
 use super::{Enqueued, check};
-use eitherway::operation::{Definition, Dialect, Invalid, Invariant, Keys, Spec};
+use eitherway::operation::{Derived, Definition, Dialect, Invalid, Invariant, Keys, Spec};
 
 /// A message that one user of the channel leaves for another. It waits in the queue of the bot's messages, and is handed out by
 /// `outbound_get` for its recipient.
@@ -28,9 +29,16 @@ pub(super) const fn privately() -> bool {
 macro_rules! queued {
     ($privately:literal) => {
         concat!(
-            "INSERT INTO outbound_messages (timestamp, message, username, sender, private, at, op_id)
-             SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'content' END, CASE WHEN gone THEN '' ELSE op ->> 'username' END,
-                    CASE WHEN gone THEN '' ELSE op ->> 'sender' END, ",
+            "INSERT INTO outbound_messages (timestamp, message, username, name, sender, sender_name, private, at, op_id)
+             SELECT at / 1000, CASE WHEN gone THEN '' ELSE op ->> 'content' END, CASE WHEN gone THEN '' ELSE ",
+            keyed!("username"),
+            " END, CASE WHEN NOT gone THEN ",
+            spelled!("username"),
+            " END, CASE WHEN gone THEN '' ELSE ",
+            keyed!("sender"),
+            " END, CASE WHEN NOT gone THEN ",
+            spelled!("sender"),
+            " END, ",
             $privately,
             ", at, id FROM (SELECT id, at, op, ",
             is_forgotten!("username"),
@@ -65,6 +73,11 @@ impl Definition for Tell {
              FROM asked JOIN outbound_messages o ON o.op_id = asked.id",
         )
         .keys(Keys::Own);
+
+    fn derive(&self, fields: &mut Derived) {
+        person::derive(fields, "key", &self.username);
+        person::derive(fields, "sender_key", &self.sender);
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("sender", &self.sender, check::NAME)?;

@@ -2,8 +2,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::forgotten::{self, is_forgotten};
+use super::person::{self, keyed, spelled};
 use super::{check, folds};
-use eitherway::operation::{Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
+use eitherway::operation::{Derived, Invariant, Definition, Dialect, Done, Invalid, Keys, Spec};
 
 /// A user left the channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,7 +18,11 @@ impl Definition for UserLeft {
     const SPEC: Spec = Spec::event("user_left", "rosey.db.user.left").example(r#"{"username":"alice"}"#);
     const STATEMENTS: &'static [&'static str] = &[
         concat!(
-            "INSERT INTO presence (username, at, id, joined) SELECT op ->> 'username', at, id, 0 FROM new WHERE NOT ",
+            "INSERT INTO presence (username, at, id, joined, name) SELECT ",
+            keyed!("username"),
+            ", at, id, 0, ",
+            spelled!("username"),
+            " FROM new WHERE NOT ",
             is_forgotten!("username")
         ),
         forgotten::EVENTS,
@@ -32,13 +37,21 @@ impl Definition for UserLeft {
     const POSTGRES: Dialect = Dialect::SAME
         .statements(&[
             concat!(
-                "INSERT INTO presence_waiting (username, at, id, joined) SELECT op ->> 'username', at, id, 0 FROM new WHERE NOT ",
+                "INSERT INTO presence_waiting (username, at, id, joined, name) SELECT ",
+                keyed!("username"),
+                ", at, id, 0, ",
+                spelled!("username"),
+                " FROM new WHERE NOT ",
                 is_forgotten!("username")
             ),
             forgotten::EVENTS,
         ])
         .folds(&[folds::postgres::PRESENCE])
         .keys(Keys::Own);
+
+    fn derive(&self, fields: &mut Derived) {
+        person::derive(fields, "key", &self.username);
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

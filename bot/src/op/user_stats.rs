@@ -2,7 +2,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check;
-use eitherway::operation::{Invariant, Definition, Dialect, Invalid, Spec};
+use super::person::{self, keyed};
+use eitherway::operation::{Derived, Invariant, Definition, Dialect, Invalid, Spec};
 
 /// What is known of a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,7 +45,8 @@ const ON_POSTGRES: &str = "
                max(CASE WHEN next IS NULL THEN at END) / 1000
         FROM gaps WHERE joined = 1 GROUP BY username
         UNION ALL
-        SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL FROM recent_chat GROUP BY username
+        SELECT coalesce(person, username), min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
+        FROM recent_chat GROUP BY 1
         UNION ALL
         SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL FROM server_lines GROUP BY username),
     derived AS (
@@ -71,19 +73,19 @@ impl Definition for GetUserStats {
     type Answer = UserStats;
     const SPEC: Spec = Spec::query("user_stats", "rosey.db.query.user_stats").example(r#"{"username":"alice"}"#);
     // The row of a name in `user_stats_now`: all that waits of it is looked up.
-    const ANSWER: &'static str = "
+    const ANSWER: &'static str = concat!("
         SELECT json_object(
-            'username', name,
+            'username', coalesce(nullif(substr(max(coalesce(u.named, ''), coalesce(s.named, ''), coalesce(max(printf('%015d', w.last) || coalesce(w.name, w.username)), '')), 16), ''), u.username, written),
             'first_seen', nullif(min(coalesce(u.first_seen, 1e18), coalesce(s.first / 1000, 1e18), coalesce(min(w.first) / 1000, 1e18)), 1e18),
             'last_seen', nullif(max(coalesce(u.last_seen, -1), coalesce(s.last / 1000, -1), coalesce(max(w.last) / 1000, -1)), -1),
             'total_chat_lines', coalesce(u.total_chat_lines + coalesce(s.lines, 0) + coalesce(sum(w.lines), 0), sum(w.lines)),
             'total_time_connected', coalesce(u.total_time_connected, iif(count(w.lines) > 0, 0, NULL)),
             'current_session_start', u.current_session_start,
             'success', json('true'), 'found', json(iif(u.username IS NULL AND count(w.lines) = 0, 'false', 'true')))
-        FROM (SELECT op ->> 'username' AS name FROM asked)
-        LEFT JOIN user_stats u ON u.username = name
-        LEFT JOIN speakers s ON s.username = name
-        LEFT JOIN lines_waiting w ON w.shelf IN (0, 1, 2, 3, 4, 5, 6, 7) AND w.username = name";
+        FROM (SELECT op ->> 'username' AS written, ", keyed!("username"), " AS person FROM asked)
+        LEFT JOIN user_stats u ON u.username = person
+        LEFT JOIN speakers s ON s.username = person
+        LEFT JOIN lines_waiting w ON w.shelf IN (0, 1, 2, 3, 4, 5, 6, 7) AND w.username = person");
     const CHECKS: &'static [Invariant] = &[Invariant::new(
         "user_stats",
         "WITH gaps AS (
@@ -97,8 +99,8 @@ impl Definition for GetUserStats {
                     max(iif(next IS NULL, at, NULL)) / 1000
              FROM gaps WHERE joined GROUP BY username
              UNION ALL
-             SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
-             FROM recent_chat WHERE op_id NOT GLOB ' *' GROUP BY username
+             SELECT coalesce(person, username), min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
+             FROM recent_chat WHERE op_id NOT GLOB ' *' GROUP BY 1
              UNION ALL
              SELECT username, min(at) / 1000, max(at) / 1000, NULL, count(*), 0, NULL
              FROM server_lines GROUP BY username),
@@ -128,16 +130,20 @@ impl Definition for GetUserStats {
     )];
     const POSTGRES: Dialect = Dialect::SAME
         .answer(
-            "SELECT json_build_object(
-                 'username', name, 'first_seen', first_seen, 'last_seen', last_seen,
+            concat!("SELECT json_build_object(
+                 'username', coalesce(substr(u.named, 16), u.username, name), 'first_seen', first_seen, 'last_seen', last_seen,
                  'total_chat_lines', total_chat_lines, 'total_time_connected', total_time_connected,
                  'current_session_start', current_session_start,
                  'success', true, 'found', u.username IS NOT NULL)
              FROM (SELECT op ->> 'username' AS name FROM asked) a
              -- Not by the name beside it: so that it is known before the view is worked out.
-             LEFT JOIN user_stats_now u ON u.username = (SELECT op ->> 'username' FROM asked)",
+             LEFT JOIN user_stats_now u ON u.username = (SELECT ", keyed!("username"), " FROM asked)"),
         )
         .checks(&[Invariant::new("user_stats", ON_POSTGRES)]);
+
+    fn derive(&self, fields: &mut Derived) {
+        person::derive(fields, "key", &self.username);
+    }
 
     fn check(&self) -> Result<(), Invalid> {
         check::text("username", &self.username, check::NAME)

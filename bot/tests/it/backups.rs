@@ -243,8 +243,17 @@ async fn for_a_server_its_own_tools_are_named() {
 
 /// What takes the newest changes of schema back: the file is as a program of before has left it.
 const TAKE_BACK: &str = "
+    DROP TRIGGER user_is_no_key; DROP TRIGGER presence_is_of_no_key; DROP TRIGGER presence_inserted; DROP TRIGGER server_spoke;
+    DROP VIEW user_stats_now; DROP TABLE derived; DROP INDEX user_actions_person;
+    ALTER TABLE user_stats DROP COLUMN named; ALTER TABLE speakers DROP COLUMN named; ALTER TABLE lines_waiting DROP COLUMN name;
+    ALTER TABLE presence DROP COLUMN name; ALTER TABLE recent_chat DROP COLUMN person; ALTER TABLE user_actions DROP COLUMN person;
+    ALTER TABLE outbound_messages DROP COLUMN name; ALTER TABLE outbound_messages DROP COLUMN sender_name;
+    ALTER TABLE channel_quotes DROP COLUMN name; ALTER TABLE channel_quotes DROP COLUMN added_by_name;
+    CREATE TRIGGER presence_inserted AFTER INSERT ON presence BEGIN SELECT 1; END;
+    CREATE TRIGGER server_spoke AFTER INSERT ON recent_chat BEGIN SELECT 1; END;
+    CREATE VIEW user_stats_now AS SELECT 1;
     DROP TABLE leases; DROP TABLE forgotten; DROP TABLE forgotten_events;
-    DROP INDEX user_actions_username; DROP INDEX outbound_username; DROP INDEX outbound_left_by;
+    DROP INDEX outbound_username; DROP INDEX outbound_left_by;
     DROP INDEX channel_quotes_username; DROP INDEX channel_quotes_added_by;
     ALTER TABLE user_actions DROP COLUMN at;
     DELETE FROM _sqlx_migrations WHERE version >= 18";

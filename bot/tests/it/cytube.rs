@@ -12,8 +12,8 @@ use crate::support::program::{Running, rosey};
 use crate::support::{DbFile, NatsServer, ServeProcess, Url, holds_within, wait_until};
 
 const LINES: &str = "SELECT username || ': ' || message FROM recent_chat ORDER BY at, op_id";
-const MOVES: &str = "SELECT username || ' ' || group_concat(CASE joined WHEN 1 THEN '+' ELSE '-' END, '') \
-                     FROM (SELECT * FROM presence ORDER BY at, id) GROUP BY username";
+const MOVES: &str = "SELECT called || ' ' || group_concat(CASE joined WHEN 1 THEN '+' ELSE '-' END, '') \
+                     FROM (SELECT *, coalesce(name, username) AS called FROM presence ORDER BY at, id) GROUP BY called";
 
 /// A CyTube server, NATS, the service, and a bot in the channel.
 struct World {

@@ -19,8 +19,8 @@ use crate::support::program::{Running, rosey};
 use crate::support::{DbFile, NatsServer, ServeProcess, Url, holds_within, wait_until};
 
 const LINES: &str = "SELECT username || ': ' || message FROM recent_chat ORDER BY at, op_id";
-const MOVES: &str = "SELECT username || ' ' || group_concat(CASE joined WHEN 1 THEN '+' ELSE '-' END, '') \
-                     FROM (SELECT * FROM presence ORDER BY at, id) GROUP BY username";
+const MOVES: &str = "SELECT called || ' ' || group_concat(CASE joined WHEN 1 THEN '+' ELSE '-' END, '') \
+                     FROM (SELECT *, coalesce(name, username) AS called FROM presence ORDER BY at, id) GROUP BY called";
 const COUNTED: &str =
     "SELECT username || ' ' || total_chat_lines FROM user_stats_now WHERE total_chat_lines > 0";
 
@@ -104,9 +104,10 @@ impl World {
         if !holds_within(crate::support::LIMIT, || async { self.sorted_lines().await == seen }).await {
             assert_eq!(self.sorted_lines().await, seen, "{}", self.bot.running.log());
         }
-        let mut counted = BTreeMap::<&str, usize>::new();
+        // Who has changed the case of the name is one.
+        let mut counted = BTreeMap::<String, usize>::new();
         for line in &seen {
-            *counted.entry(line.split(": ").next().unwrap()).or_default() += 1;
+            *counted.entry(line.split(": ").next().unwrap().to_lowercase()).or_default() += 1;
         }
         let counted: Vec<_> = counted.iter().map(|(name, lines)| format!("{name} {lines}")).collect();
         assert_eq!(sorted(&self.file.texts(COUNTED).await), sorted(&counted));

@@ -223,12 +223,20 @@ async fn lines_that_are_swept_while_they_wait_to_be_folded_stay_counted() {
 
 /// A file as the version before has left it.
 const BEFORE: &str = "
+    DROP TRIGGER user_is_no_key; DROP TRIGGER presence_is_of_no_key; DROP TRIGGER presence_inserted; DROP TRIGGER server_spoke;
+    DROP TABLE derived; DROP INDEX user_actions_person; CREATE INDEX user_actions_username ON user_actions (username);
     DROP TRIGGER user_seen; DROP TRIGGER user_gone; DROP TRIGGER user_came; DROP TRIGGER user_spoke; DROP TRIGGER user_fell;
     DROP TRIGGER chatter_gone;
     DROP VIEW user_stats_now; DROP VIEW ten_now;
     DROP TABLE lines_waiting; DROP TABLE speakers; DROP TABLE top_chatters;
     ALTER TABLE channel_stats DROP COLUMN users_seen; ALTER TABLE channel_stats DROP COLUMN tenth_chatter;
-    DELETE FROM _sqlx_migrations WHERE version = 16";
+    ALTER TABLE user_stats DROP COLUMN named; ALTER TABLE presence DROP COLUMN name;
+    ALTER TABLE recent_chat DROP COLUMN person; ALTER TABLE user_actions DROP COLUMN person;
+    ALTER TABLE outbound_messages DROP COLUMN name; ALTER TABLE outbound_messages DROP COLUMN sender_name;
+    ALTER TABLE channel_quotes DROP COLUMN name; ALTER TABLE channel_quotes DROP COLUMN added_by_name;
+    CREATE TRIGGER presence_inserted AFTER INSERT ON presence BEGIN SELECT 1; END;
+    CREATE TRIGGER server_spoke AFTER INSERT ON recent_chat BEGIN SELECT 1; END;
+    DELETE FROM _sqlx_migrations WHERE version IN (16, 20, 21)";
 
 #[tokio::test]
 async fn a_file_of_the_version_before_keeps_its_totals() {

@@ -11,26 +11,28 @@ use super::server::Both;
 
 /// Folds all lines that wait.
 const LINES: &str = "
-    WITH taken AS (DELETE FROM lines_waiting RETURNING username, lines, first, last)
-    INSERT INTO user_stats AS u (username, first_seen, last_seen, total_chat_lines, last_line)
-    SELECT username, min(first) / 1000, max(last) / 1000, sum(lines), max(last) / 1000 FROM taken GROUP BY 1 ORDER BY 1
+    WITH taken AS (DELETE FROM lines_waiting RETURNING username, lines, first, last, named)
+    INSERT INTO user_stats AS u (username, first_seen, last_seen, total_chat_lines, last_line, named)
+    SELECT username, min(first) / 1000, max(last) / 1000, sum(lines), max(last) / 1000, max(named) FROM taken GROUP BY 1 ORDER BY 1
     ON CONFLICT (username) DO UPDATE SET
         first_seen = least(u.first_seen, excluded.first_seen), last_seen = greatest(u.last_seen, excluded.last_seen),
         last_line = greatest(u.last_line, excluded.last_line),
-        total_chat_lines = u.total_chat_lines + excluded.total_chat_lines;";
+        total_chat_lines = u.total_chat_lines + excluded.total_chat_lines,
+        named = greatest(u.named, excluded.named);";
 
 /// Moves all joins and leaves that wait, and adds what `change` says of them.
 const PRESENCE: &str = "
-    taken AS (DELETE FROM presence_waiting RETURNING username, at, id, joined),
-    moved AS (INSERT INTO presence_folded SELECT username, at, id, joined FROM taken ORDER BY 1, 2, 3)
-    INSERT INTO user_stats AS u (username, first_seen, last_seen, connected_ms, total_time_connected, current_session_start)
-    SELECT username, coalesce(first_join, last_join) / 1000, ended / 1000, ms, greatest(ms, 0) / 1000, open / 1000
+    taken AS (DELETE FROM presence_waiting RETURNING username, at, id, joined, name),
+    moved AS (INSERT INTO presence_folded SELECT username, at, id, joined, name FROM taken ORDER BY 1, 2, 3)
+    INSERT INTO user_stats AS u (username, first_seen, last_seen, connected_ms, total_time_connected, current_session_start, named)
+    SELECT username, coalesce(first_join, last_join) / 1000, ended / 1000, ms, greatest(ms, 0) / 1000, open / 1000, named
     FROM change ORDER BY 1
     ON CONFLICT (username) DO UPDATE SET
         first_seen = least(u.first_seen, excluded.first_seen), last_seen = greatest(u.last_line, excluded.last_seen),
         connected_ms = u.connected_ms + excluded.connected_ms,
         total_time_connected = (u.connected_ms + excluded.connected_ms) / 1000,
-        current_session_start = excluded.current_session_start;";
+        current_session_start = excluded.current_session_start,
+        named = greatest(u.named, excluded.named);";
 
 /// The rule of presence as a trigger of each row: right on SQLite, where each runs before the next row is there.
 const ROW_TRIGGER: &str = "
@@ -47,9 +49,11 @@ const ROW_TRIGGER: &str = "
         SELECT coalesce(next, at) INTO ended FROM (
             SELECT at, id, joined, lead(at) OVER (ORDER BY at, id) AS next FROM presence_folded WHERE username = NEW.username) e
         WHERE joined = 1 ORDER BY at DESC, id DESC LIMIT 1;
-        INSERT INTO user_stats AS u (username, first_seen, last_seen)
-        SELECT NEW.username, NEW.at / 1000, NEW.at / 1000 WHERE NEW.joined = 1
-        ON CONFLICT (username) DO UPDATE SET first_seen = least(u.first_seen, excluded.first_seen);
+        INSERT INTO user_stats AS u (username, first_seen, last_seen, named)
+        SELECT NEW.username, NEW.at / 1000, NEW.at / 1000, lpad(NEW.at::text, 15, '0') || coalesce(NEW.name, NEW.username)
+        WHERE NEW.joined = 1
+        ON CONFLICT (username) DO UPDATE SET
+            first_seen = least(u.first_seen, excluded.first_seen), named = greatest(u.named, excluded.named);
         UPDATE user_stats SET
             connected_ms = connected_ms + d.ms, total_time_connected = (connected_ms + d.ms) / 1000,
             current_session_start = CASE WHEN last.joined = 1 THEN last.at / 1000 END,
@@ -64,7 +68,7 @@ const ROW_TRIGGER: &str = "
     -- What waits is not the proof of this one: each fold is within its batch.
     CREATE OR REPLACE VIEW presence_change AS
         SELECT NULL::text COLLATE \"C\" AS username, 0::bigint AS first_join, 0::bigint AS ms, 0::bigint AS open,
-               0::bigint AS last_join, 0::bigint AS ended WHERE false;
+               0::bigint AS last_join, 0::bigint AS ended, NULL::text COLLATE \"C\" AS named WHERE false;
     CREATE FUNCTION fold_at_once() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         PERFORM pg_advisory_xact_lock(7, 7);
@@ -142,18 +146,18 @@ fn the_proof_sees_a_fold_that_takes_its_lock_in_the_statement_that_folds() {
 fn the_proof_sees_a_view_that_forgets_what_waits() {
     let forgets = "SET search_path = rosey; CREATE OR REPLACE VIEW user_stats_now AS
         SELECT username, first_seen, last_seen, total_chat_lines, total_time_connected, current_session_start,
-               connected_ms, last_line FROM user_stats";
+               connected_ms, last_line, named FROM user_stats";
     assert!(seen(forgets, CASES));
 }
 
 #[test]
 fn the_proof_sees_the_rule_of_presence_as_a_trigger_of_each_row() {
     let with = |moving: &str| format!("SET search_path = rosey; {}", ROW_TRIGGER.replace("{MOVE}", moving));
-    let each = "DECLARE r record; BEGIN FOR r IN DELETE FROM presence_waiting RETURNING username, at, id, joined LOOP
-        INSERT INTO presence_folded VALUES (r.username, r.at, r.id, r.joined); END LOOP; END;";
+    let each = "DECLARE r record; BEGIN FOR r IN DELETE FROM presence_waiting RETURNING username, at, id, joined, name LOOP
+        INSERT INTO presence_folded VALUES (r.username, r.at, r.id, r.joined, r.name); END LOOP; END;";
     assert!(!seen(&with(each), 12), "one row after the other is right");
-    let all = "WITH taken AS (DELETE FROM presence_waiting RETURNING username, at, id, joined)
-        INSERT INTO presence_folded SELECT username, at, id, joined FROM taken;";
+    let all = "WITH taken AS (DELETE FROM presence_waiting RETURNING username, at, id, joined, name)
+        INSERT INTO presence_folded SELECT username, at, id, joined, name FROM taken;";
     assert!(seen(&with(all), CASES));
 }
 

@@ -34,7 +34,7 @@ fn the_proof_sees_a_file_that_forgets_what_waits() {
             "DROP VIEW main.user_stats_now;
              CREATE VIEW main.user_stats_now AS
              SELECT username, first_seen, last_seen, total_chat_lines, total_time_connected, current_session_start,
-                    connected_ms, last_line
+                    connected_ms, last_line, named
              FROM user_stats",
         ),
         (
@@ -42,6 +42,18 @@ fn the_proof_sees_a_file_that_forgets_what_waits() {
             "DROP TRIGGER main.speaker_came; DROP TRIGGER main.speaker_spoke; DROP TRIGGER main.user_spoke",
         ),
         ("users that are not counted", "DROP TRIGGER main.user_seen"),
+        (
+            "a name that is not the one that was written last",
+            "CREATE TRIGGER main.stale AFTER UPDATE OF named ON user_stats WHEN NEW.named > OLD.named BEGIN
+                 UPDATE user_stats SET named = OLD.named WHERE username = OLD.username;
+             END",
+        ),
+        (
+            "a fold that forgets how a name was written",
+            "CREATE TRIGGER main.unnamed AFTER INSERT ON speakers BEGIN
+                 UPDATE speakers SET named = NULL WHERE username = NEW.username;
+             END",
+        ),
         ("a speaker who has no row", "DROP TRIGGER main.speaker_is_new"),
         (
             "a fold that counts a line twice",

@@ -347,10 +347,10 @@ impl<B: Base> Post<'_, B> {
 }
 
 /// Who joined or left.
-fn who(request: &Request<Op>) -> Option<&str> {
+fn who(request: &Request<Op>) -> Option<String> {
     match &*request.op {
-        Op::UserJoined(op) => Some(&op.username),
-        Op::UserLeft(op) => Some(&op.username),
+        Op::UserJoined(op) => Some(op.username.to_lowercase()),
+        Op::UserLeft(op) => Some(op.username.to_lowercase()),
         _ => None,
     }
 }

@@ -161,7 +161,7 @@ async fn waits(service: &SqlService<Op>) -> bool {
 async fn answers(service: &SqlService<Op>) -> Result<(), String> {
     let readers = service.readers().unwrap();
     let db = Db::new(service.clone());
-    let ten = "SELECT username, total_chat_lines FROM user_stats_now WHERE total_chat_lines > 0
+    let ten = "SELECT substr(named, 16), total_chat_lines FROM user_stats_now WHERE total_chat_lines > 0
                AND lower(username) NOT IN ('server', '[server]') ORDER BY total_chat_lines DESC, username LIMIT 10";
     let ten: Vec<(String, i64)> = sqlx::query_as(ten).fetch_all(readers).await.unwrap();
     let seen = "SELECT count(*) FROM user_stats_now WHERE lower(username) NOT IN ('server', '[server]')";
@@ -175,10 +175,11 @@ async fn answers(service: &SqlService<Op>) -> Result<(), String> {
         ));
     }
     let users = "SELECT username, first_seen, last_seen, total_chat_lines, total_time_connected, current_session_start,
-                        last_line
+                        last_line, substr(named, 16), upper(username)
                  FROM user_stats_now";
     for row in sqlx::query(users).fetch_all(readers).await.unwrap() {
-        let user = db.user_stats(row.get::<String, _>(0)).await.unwrap().unwrap();
+        // However it is written.
+        let user = db.user_stats(row.get::<String, _>(8)).await.unwrap().unwrap();
         let told = [
             user.first_seen,
             user.last_seen,
@@ -189,7 +190,9 @@ async fn answers(service: &SqlService<Op>) -> Result<(), String> {
         let found: [Option<i64>; 5] = std::array::from_fn(|n| row.get(n + 1));
         let seen = db.seen(row.get::<String, _>(0)).await.unwrap().unwrap();
         let again = [seen.first_seen, seen.last_seen, seen.here_since];
-        if again != [user.first_seen, user.last_seen, user.current_session_start]
+        if seen.username != row.get::<String, _>(7)
+            || seen.username != user.username
+            || again != [user.first_seen, user.last_seen, user.current_session_start]
             || seen.last_line != row.get(6)
         {
             return Err(format!("{seen:?} is not {user:?}"));
@@ -198,18 +201,21 @@ async fn answers(service: &SqlService<Op>) -> Result<(), String> {
             return Err(format!("user_stats of {}: {told:?}, not {found:?}", user.username));
         }
     }
-    let most = "SELECT username, count(*) FROM recent_chat WHERE at >= 1700000002000 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 2";
+    let most = "SELECT substr(named, 16), lines FROM (
+                    SELECT coalesce(person, username) AS username, count(*) AS lines
+                    FROM recent_chat WHERE at >= 1700000002000 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 2)
+                JOIN user_stats_now USING (username) ORDER BY lines DESC, username";
     let most: Vec<(String, i64)> = sqlx::query_as(most).fetch_all(readers).await.unwrap();
     let board = db.leaderboard(1_700_000_002, 2).await.unwrap();
     let board: Vec<_> = board.into_iter().map(|c| (c.username, c.chat_lines)).collect();
     if board != most {
         return Err(format!("leaderboard: {board:?}, not {most:?}"));
     }
-    let lines = "SELECT message FROM recent_chat WHERE username = 'ann' AND message LIKE '%h%' ORDER BY at DESC, op_id DESC LIMIT 3";
+    let lines = "SELECT message FROM recent_chat WHERE coalesce(person, username) = 'ann' AND message LIKE '%h%' ORDER BY at DESC, op_id DESC LIMIT 3";
     let mut lines: Vec<String> = sqlx::query_scalar(lines).fetch_all(readers).await.unwrap();
     lines.reverse();
     let search = SearchChat {
-        username: Some("ann".to_owned()),
+        username: Some("ANN".to_owned()),
         containing: Some("h".to_owned()),
         limit: 3,
         ..SearchChat::default()
@@ -220,7 +226,7 @@ async fn answers(service: &SqlService<Op>) -> Result<(), String> {
     }
     let waits = "SELECT id FROM outbound_messages WHERE sent = 0 AND sender = 'ann' ORDER BY at, id";
     let waits: Vec<i64> = sqlx::query_scalar(waits).fetch_all(readers).await.unwrap();
-    let told: Vec<i64> = db.tells_of("ann").await.unwrap().into_iter().map(|tell| tell.id).collect();
+    let told: Vec<i64> = db.tells_of("Ann").await.unwrap().into_iter().map(|tell| tell.id).collect();
     if told != waits.iter().copied().take(50).collect::<Vec<_>>() {
         return Err(format!("tells: {told:?}, not {waits:?}"));
     }

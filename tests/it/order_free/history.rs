@@ -174,13 +174,20 @@ fn time() -> impl Strategy<Value = i64> {
 }
 
 fn user() -> impl Strategy<Value = String> {
-    prop_oneof![4 => Just("ann"), 4 => Just("bob"), 1 => Just("Server"), 1 => Just("007")]
-        .prop_map(str::to_owned)
+    prop_oneof![9 => person(), 1 => prop::sample::select(vec!["Server", "server"]).prop_map(str::to_owned)]
 }
 
-/// One who may be forgotten: the channel itself is not.
+/// One who may be forgotten, in several spellings: the channel itself is not.
 fn person() -> impl Strategy<Value = String> {
-    prop_oneof![4 => Just("ann"), 4 => Just("bob"), 1 => Just("007")].prop_map(str::to_owned)
+    let spellings = |names: &[&'static str]| prop::sample::select(names.to_vec());
+    prop_oneof![
+        3 => spellings(&["ann"]),
+        2 => spellings(&["Ann", "ANN", "aNN"]),
+        3 => spellings(&["bob", "Bob"]),
+        1 => spellings(&["007"]),
+        1 => spellings(&["äöü", "ÄÖÜ", "Äöü"]),
+    ]
+    .prop_map(str::to_owned)
 }
 
 fn text() -> impl Strategy<Value = String> {

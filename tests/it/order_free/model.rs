@@ -45,10 +45,12 @@ struct User {
     lines: u32,
     connected: i64,
     session: Option<i64>,
-    /// (time, id, whether the user joined)
-    presence: Vec<(i64, String, bool)>,
-    /// (time, id, what was said)
-    said: Vec<(i64, String, String)>,
+    /// (time, id, whether the user joined, the name as it was written)
+    presence: Vec<(i64, String, bool, String)>,
+    /// (time, id, what was said, the name as it was written)
+    said: Vec<(i64, String, String, String)>,
+    /// The latest spelling in a join or a line; of two at the same time, the greater one.
+    named: (i64, String),
 }
 
 /// A value of a plugin; none, if it was deleted.
@@ -71,6 +73,8 @@ struct Message {
     at: i64,
     username: Option<String>,
     sender: Option<String>,
+    /// The names as they were written, if otherwise.
+    names: [Option<String>; 2],
     private: bool,
     content: String,
     delivered: Option<i64>,
@@ -114,7 +118,7 @@ impl Model {
         for (at, id, op) in &events {
             if let Op::Forget(op) = op {
                 // The latest one, in their order.
-                model.forgotten.insert(op.username.clone(), (*at, id.clone()));
+                model.forgotten.insert(key(&op.username), (*at, id.clone()));
             }
         }
         // A bot that reports on a message has its number from the database: it was there, whatever the clocks say.
@@ -133,7 +137,7 @@ impl Model {
             self.ledger.push(json!(["ledger", id, op.spec().name, hash(op), at, answer]));
         }
         let is_forgotten = |name: &str| {
-            let forgotten = self.forgotten.get(name);
+            let forgotten = self.forgotten.get(&key(name));
             forgotten.is_some_and(|(since, by)| (at, id) < (*since, by.as_str()))
         };
         match op {
@@ -143,8 +147,9 @@ impl Model {
             | Op::MessageLog(MessageLog { username, .. })
                 if is_forgotten(username) => {}
             Op::UserJoined(op) => {
-                let user = self.users.entry(op.username.clone()).or_default();
-                user.presence.push((at, id.to_owned(), true));
+                let user = self.users.entry(key(&op.username)).or_default();
+                user.presence.push((at, id.to_owned(), true, op.username.clone()));
+                user.called(at, &op.username);
                 if let Some(since) = user.session {
                     user.connected += at - since;
                 }
@@ -152,16 +157,17 @@ impl Model {
                 user.seen(second);
             }
             Op::UserLeft(op) => {
-                let user = self.users.entry(op.username.clone()).or_default();
-                user.presence.push((at, id.to_owned(), false));
+                let user = self.users.entry(key(&op.username)).or_default();
+                user.presence.push((at, id.to_owned(), false, op.username.clone()));
                 if let Some(since) = user.session.take() {
                     user.connected += at - since;
                     user.seen(second);
                 }
             }
             Op::MessageLog(op) => {
-                let user = self.users.entry(op.username.clone()).or_default();
-                user.said.push((at, id.to_owned(), op.message.clone()));
+                let user = self.users.entry(key(&op.username)).or_default();
+                user.said.push((at, id.to_owned(), op.message.clone(), op.username.clone()));
+                user.called(at, &op.username);
                 user.lines += 1;
                 user.last_line = Some(second);
                 user.seen(second);
@@ -195,12 +201,13 @@ impl Model {
             Op::PmCommand(op) => {
                 let error = op.error.as_ref().map(|e| format!(", error: {e}")).unwrap_or_default();
                 let details = format!("cmd={}, args: {}, result: {}{error}", op.command, op.args, op.result);
-                let (username, details) = if is_forgotten(&op.username) {
-                    ("", None)
+                let (username, details, person) = if is_forgotten(&op.username) {
+                    ("", None, None)
                 } else {
-                    (op.username.as_str(), Some(details))
+                    let person = spelled(&op.username).map(|name| key(&name));
+                    (op.username.as_str(), Some(details), person)
                 };
-                self.rows.push(json!(["user_actions", id, second, username, "pm_command", details]));
+                self.rows.push(json!(["user_actions", id, second, username, "pm_command", details, person]));
             }
             Op::OutboundEnqueue(op) => {
                 if op.username.as_deref().is_some_and(is_forgotten) {
@@ -214,14 +221,16 @@ impl Model {
             }
             Op::Tell(op) => {
                 let message = Message::new(at, Some(op.username.clone()), op.content.clone());
-                let message = Message { sender: Some(op.sender.clone()), private: op.privately, ..message };
+                let names = [spelled(&op.username), spelled(&op.sender)];
+                let message =
+                    Message { names, sender: Some(key(&op.sender)), private: op.privately, ..message };
                 self.messages.insert(id.to_owned(), message);
             }
             Op::TellUndo(op) => {
                 let message = delivered.messages.get(&op.message_id);
                 let own = |id: &&OpId| {
                     let message = self.messages.get(&id.to_string());
-                    message.is_some_and(|message| message.sender.as_ref() == Some(&op.sender))
+                    message.is_some_and(|message| message.sender.as_ref() == Some(&key(&op.sender)))
                 };
                 self.mark(at, id, message.filter(own), "failed", Some(&"taken back".to_owned()));
             }
@@ -232,7 +241,17 @@ impl Model {
                     (op.username.as_str(), op.message.as_str())
                 };
                 let by = op.added_by.as_ref().filter(|by| !username.is_empty() && !is_forgotten(by));
-                self.rows.push(json!(["channel_quotes", id, at, username, message, by]));
+                let row = json!([
+                    "channel_quotes",
+                    id,
+                    at,
+                    key(username),
+                    message,
+                    by.map(|by| key(by)),
+                    spelled(username),
+                    by.and_then(|by| spelled(by)),
+                ]);
+                self.rows.push(row);
             }
             Op::KvSet(op) => {
                 let ends = op.ttl_seconds.map(|seconds| at + i64::from(seconds) * 1000);
@@ -299,10 +318,11 @@ impl Model {
 }
 
 impl Message {
-    const fn new(at: i64, username: Option<String>, content: String) -> Self {
+    fn new(at: i64, username: Option<String>, content: String) -> Self {
         Self {
             at,
-            username,
+            names: [username.as_deref().and_then(spelled), None],
+            username: username.as_deref().map(key),
             sender: None,
             private: true,
             content,
@@ -320,6 +340,23 @@ impl User {
         self.first_seen = self.first_seen.or(Some(second));
         self.last_seen = second;
     }
+
+    fn called(&mut self, at: i64, name: &str) {
+        let named = (at, name.to_owned());
+        if named > self.named {
+            self.named = named;
+        }
+    }
+}
+
+/// Whose name this is: of these histories, the name without upper case.
+fn key(name: &str) -> String {
+    name.to_lowercase()
+}
+
+/// The name, if it is not the key.
+fn spelled(name: &str) -> Option<String> {
+    (key(name) != name).then(|| name.to_owned())
 }
 
 /// What the ledger keeps of a payload.

@@ -58,7 +58,7 @@ const CLEAR: &str = "
     DELETE FROM recent_chat; DELETE FROM user_count_history; DELETE FROM user_actions; DELETE FROM outbound_marks;
     DELETE FROM outbound_messages; DELETE FROM ledger; DELETE FROM dead_letters; DELETE FROM high_water;
     DELETE FROM channel_quotes; DELETE FROM kv_entries; DELETE FROM forgotten; DELETE FROM forgotten_events;
-    DELETE FROM status_fields; DELETE FROM channel_stats; DELETE FROM current_status;
+    DELETE FROM derived; DELETE FROM status_fields; DELETE FROM channel_stats; DELETE FROM current_status;
     DELETE FROM meta WHERE key LIKE 'swept.%';
     INSERT INTO high_water (kind, count, at) VALUES ('chat', 0, NULL), ('connected', 0, NULL), ('updated', 0, 0);
     INSERT INTO channel_stats (id) VALUES (1);

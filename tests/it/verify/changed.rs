@@ -101,7 +101,8 @@ const ROWS: [Row; 9] = [
 
 /// Columns that say what happened, or for whom they are kept: nothing to derive them from.
 const GIVEN: [(&str, &[&str]); 4] = [
-    ("user_stats", &["username"]),
+    // How the name was written last, also of lines that are gone.
+    ("user_stats", &["username", "named"]),
     ("channel_stats", &["id"]),
     ("current_status", &["id", "current_users", "connected_users"]),
     (
@@ -111,7 +112,9 @@ const GIVEN: [(&str, &[&str]); 4] = [
             "message",
             "op_id",
             "username",
+            "name",
             "sender",
+            "sender_name",
             "private",
             "at",
             "lease_id",

@@ -28,7 +28,7 @@ async fn an_effect_that_is_lost_while_its_operation_is_in_the_ledger_is_found() 
         // it closed nothing: the totals are right without it
         ("presence", "username = 'ghost'", "leaves", "id"),
         ("recent_chat", "username = 'poet'", "lines", "op_id"),
-        ("server_lines", "username = 'Server'", "lines", "op_id"),
+        ("server_lines", "username = 'server'", "lines", "op_id"),
         ("user_count_history", "chat_users = 3", "user counts", "op_id"),
         ("user_actions", "username = 'mod'", "commands", "op_id"),
         ("outbound_messages", "id = 6", "enqueued messages", "op_id"),

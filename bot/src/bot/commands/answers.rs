@@ -1,8 +1,9 @@
 //! Looking up, and what comes of it.
 
 use super::Question;
-use super::names::{Command, folded, same, word};
-use crate::op::{Chatter, GetQuote, Line, Op, QuoteAdd, RoseyClient, SearchChat};
+use super::names::{Command, word};
+use crate::op::person::same;
+use crate::op::{Chatter, GetQuote, Line, Op, Quote, QuoteAdd, RoseyClient, SearchChat};
 use eitherway::client::Stack;
 use eitherway::clock;
 use eitherway::operation::Definition;
@@ -47,29 +48,21 @@ impl<S: Stack<Op>> Question<'_, S> {
         if same(name, self.user) {
             return self.reply(self.language.yourself()).await;
         }
-        for spelling in self.spellings(name) {
-            let Some(seen) = self.done(self.bot.db().seen(spelling).await, "who was seen") else {
-                return self.sorry().await;
-            };
-            if let Some(seen) = seen {
-                return self.reply(&self.language.seen(&seen, clock::seconds(clock::now()))).await;
-            }
+        match self.done(self.bot.db().seen(name).await, "who was seen") {
+            Some(Some(seen)) => self.reply(&self.language.seen(&seen, clock::seconds(clock::now()))).await,
+            Some(None) => self.reply(&self.language.never_seen(name)).await,
+            None => self.sorry().await,
         }
-        self.reply(&self.language.never_seen(name)).await;
     }
 
     async fn stats(&self) {
         let (name, _) = word(self.rest);
         let name = if name.is_empty() { self.user } else { name };
-        for spelling in self.spellings(name) {
-            let Some(stats) = self.done(self.bot.db().user_stats(spelling).await, "statistics") else {
-                return self.sorry().await;
-            };
-            if let Some(stats) = stats {
-                return self.reply(&self.language.stats(&stats, clock::seconds(clock::now()))).await;
-            }
+        match self.done(self.bot.db().user_stats(name).await, "statistics") {
+            Some(Some(stats)) => self.reply(&self.language.stats(&stats, clock::seconds(clock::now()))).await,
+            Some(None) => self.reply(&self.language.never_seen(name)).await,
+            None => self.sorry().await,
         }
-        self.reply(&self.language.never_seen(name)).await;
     }
 
     /// Who has said most of all time, or in the last hours.
@@ -138,16 +131,14 @@ impl<S: Stack<Op>> Question<'_, S> {
             Err(_) => GetQuote { place: self.any_place(), ..GetQuote::default() },
         };
         let of_somebody = !first.is_empty() && which.id.is_none();
-        let names =
-            if of_somebody { self.spellings(first).into_iter().map(Some).collect() } else { vec![None] };
-        for username in names {
-            let asked = self.bot.db().quote(GetQuote { username, ..which.clone() }).await;
-            let Some(quote) = self.done(asked, "a quote") else { return self.sorry().await };
-            if let Some(quote) = quote {
-                return self.reply(&format!("#{} <{}> {}", quote.id, quote.username, quote.message)).await;
+        let username = of_somebody.then(|| first.to_owned());
+        match self.done(self.bot.db().quote(GetQuote { username, ..which }).await, "a quote") {
+            Some(Some(Quote { id, username, message, .. })) => {
+                self.reply(&format!("#{id} <{username}> {message}")).await;
             }
+            Some(None) => self.reply(self.language.no_quote()).await,
+            None => self.sorry().await,
         }
-        self.reply(self.language.no_quote()).await;
     }
 
     /// Keeps the newest line of a user.
@@ -174,16 +165,10 @@ impl<S: Stack<Op>> Question<'_, S> {
 
     /// The newest line of a user that gives no command. `None` if it cannot be read.
     async fn newest_of(&self, name: &str) -> Option<Option<Line>> {
-        for username in self.spellings(name) {
-            let search =
-                SearchChat { username: Some(username), limit: LOOKED_THROUGH, ..SearchChat::default() };
-            let lines = self.done(self.bot.db().chat(search).await, "the newest lines")?;
-            let newest = self.without_commands(lines).pop();
-            if newest.is_some() {
-                return Some(newest);
-            }
-        }
-        Some(None)
+        let username = Some(name.to_owned());
+        let search = SearchChat { username, limit: LOOKED_THROUGH, ..SearchChat::default() };
+        let lines = self.done(self.bot.db().chat(search).await, "the newest lines")?;
+        Some(self.without_commands(lines).pop())
     }
 
     fn without_commands(&self, mut lines: Vec<Line>) -> Vec<Line> {
@@ -191,17 +176,6 @@ impl<S: Stack<Op>> Question<'_, S> {
             lines.retain(|line| !line.message.starts_with(commands.prefix.as_str()));
         }
         lines
-    }
-
-    /// A name as it may be written in the database: as in the channel, as in the line, and without upper case.
-    fn spellings(&self, name: &str) -> Vec<String> {
-        let mut spellings: Vec<String> = self.bot.room().spelling(name).into_iter().collect();
-        for spelling in [name.to_owned(), folded(name)] {
-            if !spellings.contains(&spelling) {
-                spellings.push(spelling);
-            }
-        }
-        spellings
     }
 
     /// An unpredictable place, the same for every bot that reads this line.

@@ -5,8 +5,9 @@ use std::collections::HashSet;
 use parking_lot::Mutex;
 
 use super::language::Language;
-use super::names::{self, Command};
+use super::names::Command;
 use super::pace::Pace;
+use crate::op::person::key;
 
 /// How many are remembered of those who have spoken.
 const MOST_HEARD: usize = 4096;
@@ -70,7 +71,7 @@ impl Commands {
         if heard.len() >= MOST_HEARD {
             heard.clear();
         }
-        heard.insert(user.to_owned())
+        heard.insert(key(user).into_owned())
     }
 
     /// Whether this user was not told yet that this bot answers here.
@@ -84,7 +85,7 @@ impl Commands {
 
     /// Something waits for this user.
     pub(super) fn something_waits(&self, user: &str) {
-        self.heard.lock().retain(|heard| !names::same(heard, user));
+        self.heard.lock().remove(key(user).as_ref());
     }
 
     /// The bot has lost the channel: who speaks next may have come anew.

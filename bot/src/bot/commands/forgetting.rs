@@ -1,7 +1,7 @@
 //! Forgetting the one who asks.
 
 use super::Question;
-use super::names::{Command, folded, word};
+use super::names::{Command, word};
 use crate::op::{Forget, Op, RoseyClient};
 use eitherway::client::Stack;
 use eitherway::operation::Definition;
@@ -17,15 +17,9 @@ impl<S: Stack<Op>> Question<'_, S> {
         }
         // Behind the line that asks for it, and before the answer.
         let at = self.event.occurred_at() + 1;
-        let folded = folded(self.user);
-        // Under the name without upper case wait the messages of others. Letters beyond Latin-1 may fold into those of another user.
-        let is_own = self.user.chars().all(|letter| letter <= '\u{ff}');
-        let other = (folded != self.user && is_own).then_some(folded.as_str());
-        for (n, name) in [Some(self.user), other].into_iter().flatten().enumerate() {
-            let db = self.bot.db().with(self.event.head_at(&format!("{}/{n}", Forget::SPEC.name), at));
-            if self.done(db.forget(name).await, "the forgetting").is_none() {
-                return self.sorry().await;
-            }
+        let db = self.bot.db().with(self.event.head_at(&format!("{}/0", Forget::SPEC.name), at));
+        if self.done(db.forget(self.user).await, "the forgetting").is_none() {
+            return self.sorry().await;
         }
         Self { at: at + 1, ..*self }.reply(self.language.forgotten()).await;
     }

@@ -33,6 +33,7 @@ use tracing::debug;
 use super::context::{Context, brief};
 use super::dispatch::Dispatcher;
 use super::event::{Body, Event, Kind};
+use crate::op::person::same;
 use crate::op::{Error, Op, OutboundEnqueue, RoseyClient};
 pub use config::Commands;
 use eitherway::client::Stack;
@@ -87,7 +88,7 @@ pub(super) async fn point_to<S: Stack<Op>>(bot: Context<S>, event: Event, leader
 
 /// Whether a line is not answered, whatever it is: an old one, and one of the bot's own.
 fn asks_in_vain<S>(bot: &Context<S>, event: &Event, user: &str) -> bool {
-    !is_recent(event) || names::same(user, &bot.identity().name)
+    !is_recent(event) || same(user, &bot.identity().name)
 }
 
 /// Answers a line that gives a command.

@@ -89,16 +89,6 @@ pub(super) fn word(text: &str) -> (&str, &str) {
     (word, rest.trim_start())
 }
 
-/// Whether two names are those of one person, as far as their letters say.
-pub(in crate::bot) fn same(one: &str, other: &str) -> bool {
-    one == other || folded(one) == folded(other)
-}
-
-/// A name without upper case: the key of messages that were left for a user, however the name was written.
-pub(in crate::bot) fn folded(name: &str) -> String {
-    name.to_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::op::person::key;
+
 /// So many at once, and one more in so long a time.
 const OF_ONE: (u32, Duration) = (4, Duration::from_secs(5));
 const OF_ALL: (u32, Duration) = (12, Duration::from_secs(1));
@@ -45,11 +47,12 @@ impl Pace {
         if self.users.len() >= MOST {
             self.users.retain(|_, tokens| !tokens.is_whole(now));
         }
-        let is_known = self.users.contains_key(user);
+        let user = key(user);
+        let is_known = self.users.contains_key(user.as_ref());
         if !is_known && self.users.len() >= MOST {
             return false;
         }
-        self.users.entry(user.to_owned()).or_default().take(OF_ONE, now) && self.all.take(OF_ALL, now)
+        self.users.entry(user.into_owned()).or_default().take(OF_ONE, now) && self.all.take(OF_ALL, now)
     }
 }
 

@@ -1,7 +1,8 @@
 //! Messages from one to another.
 
 use super::Question;
-use super::names::{Command, folded, same, word};
+use super::names::{Command, word};
+use crate::op::person::same;
 use crate::op::{Op, RoseyClient, Tell, WaitingTell};
 use eitherway::client::Stack;
 
@@ -38,7 +39,7 @@ impl<S: Stack<Op>> Question<'_, S> {
             return self.reply(&self.language.too_many(MOST_RECIPIENTS)).await;
         }
         for name in &recipients {
-            let Some(waiting) = self.done(self.bot.db().tells_for(folded(name)).await, "what waits") else {
+            let Some(waiting) = self.done(self.bot.db().tells_for(*name).await, "what waits") else {
                 return self.sorry().await;
             };
             if waiting.len() >= MOST_WAITING {
@@ -48,7 +49,7 @@ impl<S: Stack<Op>> Question<'_, S> {
         for (n, name) in recipients.iter().enumerate() {
             let tell = Tell {
                 sender: self.user.to_owned(),
-                username: folded(name),
+                username: (*name).to_owned(),
                 content: text.to_owned(),
                 privately: self.privately,
             };
@@ -93,16 +94,10 @@ impl<S: Stack<Op>> Question<'_, S> {
 
     /// Says how many messages wait for the one who asks, and delivers them.
     pub(super) async fn inbox(&self) {
-        let mut waiting = 0;
-        let folded = folded(self.user);
-        let other = (folded != self.user).then_some(self.user);
-        for name in [Some(folded.as_str()), other].into_iter().flatten() {
-            let Some(tells) = self.done(self.bot.db().tells_for(name).await, "what waits") else {
-                return self.sorry().await;
-            };
-            waiting += tells.len();
-        }
-        self.reply(&self.language.waits_for_you(waiting)).await;
+        let Some(waiting) = self.done(self.bot.db().tells_for(self.user).await, "what waits") else {
+            return self.sorry().await;
+        };
+        self.reply(&self.language.waits_for_you(waiting.len())).await;
         self.bot.deliver(Some(self.user)).await;
     }
 }

@@ -1,4 +1,5 @@
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -7,6 +8,7 @@ use tracing::warn;
 
 use super::super::context::{Context, brief};
 use super::super::event::{Body, Event};
+use crate::op::person::key;
 use crate::op::{Op, RoseyClient, Session, UserJoined, UserLeft};
 use eitherway::client::Stack;
 use eitherway::operation::Definition;
@@ -26,13 +28,14 @@ pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
     let watched_here = bot.room().watched_before_list();
     // A list finds the sessions that the list before it has opened.
     let turn = bot.room().turn().await;
-    let present: BTreeSet<&str> = users.iter().map(|user| user.username.as_str()).collect();
+    let present = users.iter().map(|user| (key(&user.username), user.username.as_str()));
+    let present: BTreeMap<Cow<'_, str>, &str> = present.collect();
     let watched_before = bot.last_heartbeat().await.map(|seconds| seconds.saturating_mul(1000));
     let sessions = bot.count_result(bot.db().open_sessions().await).inspect_err(|error| {
         warn!("cannot read the open sessions; all listed users join, and no user leaves: {error}");
     });
     let sessions = sessions.unwrap_or_default();
-    let open: BTreeSet<&str> = sessions.iter().map(|session| session.username.as_str()).collect();
+    let open: BTreeSet<Cow<'_, str>> = sessions.iter().map(|session| key(&session.username)).collect();
 
     let watched_until = watched_here.or(watched_before);
     let mut moves = FuturesUnordered::new();
@@ -42,10 +45,10 @@ pub async fn users_listed<S: Stack<Op>>(bot: Context<S>, event: Arc<Event>) {
             && turn.has_joined(&session.username)
     };
     let gone =
-        sessions.iter().filter(|session| !present.contains(session.username.as_str()) && !is_new(session));
+        sessions.iter().filter(|session| !present.contains_key(&key(&session.username)) && !is_new(session));
     let left = gone
         .filter_map(|session| left_at(session, watched_until, event.occurred_at()).map(|at| (session, at)));
-    let joined = present.iter().filter(|user| !open.contains(*user));
+    let joined = present.iter().filter(|(key, _)| !open.contains(*key)).map(|(_, user)| *user);
     let all = left
         .map(|(session, at)| Move { user: &session.username, left_at: Some(at) })
         .chain(joined.map(|user| Move { user, left_at: None }));

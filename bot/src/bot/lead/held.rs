@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::commands::names::same;
 use super::super::event::{Body, Event, Kind};
 use crate::op::Line;
+use crate::op::person::same;
 
 /// The most that is held. The oldest goes first: the one who leads has had the most time to write it.
 const MOST: usize = 16_384;

@@ -36,12 +36,12 @@ pub(super) fn all<'a>(expected: &'a Expected, left: &'a [Effect]) -> [ExpectedEf
         must(
             UserJoined::SPEC.name,
             &expected.joins,
-            Some("SELECT username, at, '' FROM presence WHERE joined = 1"),
+            Some("SELECT coalesce(name, username), at, '' FROM presence WHERE joined = 1"),
         ),
         must(
             UserLeft::SPEC.name,
             &expected.leaves,
-            Some("SELECT username, at, '' FROM presence WHERE joined = 0"),
+            Some("SELECT coalesce(name, username), at, '' FROM presence WHERE joined = 0"),
         ),
         must(
             MessageLog::SPEC.name,
@@ -63,14 +63,14 @@ pub(super) fn all<'a>(expected: &'a Expected, left: &'a [Effect]) -> [ExpectedEf
         ExpectedEffects {
             operation: OutboundEnqueue::SPEC.name,
             effects: left,
-            rows: Some("SELECT coalesce(username, ''), CAST(0 AS bigint), message FROM outbound_messages"),
+            rows: Some("SELECT coalesce(name, username, ''), CAST(0 AS bigint), message FROM outbound_messages"),
             before: true,
         },
         must(
             OutboundMarkSent::SPEC.name,
             left,
             Some(
-                "SELECT coalesce(username, ''), CAST(0 AS bigint), message FROM outbound_messages WHERE delivered_at IS NOT NULL",
+                "SELECT coalesce(name, username, ''), CAST(0 AS bigint), message FROM outbound_messages WHERE delivered_at IS NOT NULL",
             ),
         ),
     ]

@@ -12,7 +12,8 @@ pub(super) const OF_LINES: &[Fold] = &[GATHERED, COUNTED];
 macro_rules! portion {
     () => {
         "WITH portion AS (
-             SELECT shelf, username, lines, first, last FROM lines_waiting
+             SELECT shelf, username, lines, first, last, printf('%015d', last) || coalesce(name, username) AS named
+             FROM lines_waiting
              ORDER BY shelf, username LIMIT (SELECT count(*) FROM gone)) "
     };
 }
@@ -24,14 +25,14 @@ const GATHERED: Fold = Fold::new(
     &[
         concat!(
             portion!(),
-            "INSERT INTO speakers (username, lines, first, last, total)
-             SELECT username, sum(lines), min(first), max(last), sum(lines) + iif(
+            "INSERT INTO speakers (username, lines, first, last, named, total)
+             SELECT username, sum(lines), min(first), max(last), max(named), sum(lines) + iif(
                  EXISTS (SELECT 1 FROM speakers s WHERE s.username = p.username), 0,
                  coalesce((SELECT total_chat_lines FROM user_stats u WHERE u.username = p.username), 0))
              FROM portion p GROUP BY username
              ON CONFLICT (username) DO UPDATE SET
                  lines = lines + excluded.lines, first = min(first, excluded.first), last = max(last, excluded.last),
-                 total = total + excluded.lines"
+                 named = coalesce(max(named, excluded.named), named, excluded.named), total = total + excluded.lines"
         ),
         concat!(
             portion!(),
@@ -47,14 +48,15 @@ const COUNTED: Fold = Fold::new(
     "speakers",
     "SELECT username FROM speakers ORDER BY username LIMIT (SELECT most FROM sweep)",
     &[
-        "INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line)
-         SELECT username, first / 1000, last / 1000, lines, last / 1000
+        "INSERT INTO user_stats (username, first_seen, last_seen, total_chat_lines, last_line, named)
+         SELECT username, first / 1000, last / 1000, lines, last / 1000, named
          FROM speakers WHERE username IN (SELECT key FROM gone) ORDER BY username
          ON CONFLICT (username) DO UPDATE SET
              first_seen = min(first_seen, excluded.first_seen),
              last_seen = max(last_seen, excluded.last_seen),
              last_line = max(coalesce(last_line, 0), excluded.last_line),
-             total_chat_lines = total_chat_lines + excluded.total_chat_lines",
+             total_chat_lines = total_chat_lines + excluded.total_chat_lines,
+             named = coalesce(max(named, excluded.named), named, excluded.named)",
         "DELETE FROM speakers WHERE username IN (SELECT key FROM gone)",
     ],
 )

@@ -43,7 +43,7 @@ CREATE TABLE api_tokens (
 INSERT INTO user_stats VALUES
     ('alice', NOW - 900000, NOW - 600, 120, 7200, NOW - 600),
     ('bob', NOW - 800000, NOW - 90000, 45, 3600, NULL),
-    ('Bob', NOW - 700000, NOW - 80000, 7, 60, NULL),
+    ('bert', NOW - 700000, NOW - 80000, 7, 60, NULL),
     ('müßig 💤', NOW - 1000, NOW - 1000, 0, 0, NOW - 1000);
 INSERT INTO user_actions (timestamp, username, action_type, details)
 VALUES (NOW - 5000, 'alice', 'pm_command', 'cmd=stats, args: , result: success, error: ');

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Entry, FIELDS, Mark, Model, User};
+use super::{Entry, FIELDS, Mark, Model, User, key, spelled};
 use crate::order_free::dump::Dump;
 
 impl Model {
@@ -53,6 +53,7 @@ impl Model {
                 user.session.map(|at| at / 1000),
                 user.connected,
                 user.last_line,
+                format!("{:015}{}", user.named.0, user.named.1),
             ]));
         }
         let [(users, users_at), (connected, connected_at)] = self.records;
@@ -95,6 +96,8 @@ impl Model {
                 error_at,
                 error_id,
                 error.filter(|_| message.delivered.is_none()),
+                message.names[0],
+                message.names[1],
             ]));
         }
         self.rows
@@ -126,8 +129,8 @@ impl Model {
         let forgotten = self.removed.is_some_and(|removed| removed.forgotten);
         let old = user.presence.iter().take_while(|(at, ..)| forgotten && self.is_old(*at)).count();
         let (folded, kept) = user.presence.split_at(old.saturating_sub(1));
-        for (at, id, joined) in kept {
-            self.rows.push(json!(["presence", name, at, id, i32::from(*joined)]));
+        for (at, id, joined, written) in kept {
+            self.rows.push(json!(["presence", name, at, id, i32::from(*joined), spelled(written)]));
         }
         let sessions: Vec<(i64, i64)> = user
             .presence
@@ -138,11 +141,12 @@ impl Model {
             .collect();
         let (gone, stay): (Vec<_>, Vec<_>) = user.said.iter().partition(|(at, ..)| self.is_old(*at));
         let server = name.eq_ignore_ascii_case("server");
-        for (at, id, line) in stay {
+        for (at, id, line, written) in stay {
             self.rows.push(if server {
                 json!(["server_lines", id, at, name])
             } else {
-                json!(["recent_chat", id, at, at / 1000, name, line])
+                let person = spelled(written).map(|written| key(&written));
+                json!(["recent_chat", id, at, at / 1000, written, line, person])
             });
         }
         if folded.is_empty() && gone.is_empty() {

@@ -39,6 +39,16 @@ async fn the_log_says_what_was_found_kept_set_aside_and_put_right() {
             ],
         ),
         (
+            &[
+                H,
+                "INSERT INTO user_stats SELECT upper(username), first_seen, last_seen, 1, 1, NULL FROM user_stats WHERE username = 'bob'",
+            ],
+            &[
+                "what is merged: spellings 1, people 1, users 1, joins and leaves 0, lines 0, messages 0",
+                "user_stats 4 of 5",
+            ],
+        ),
+        (
             &["CREATE TABLE user_stats (username TEXT PRIMARY KEY, lines INTEGER)"],
             &["taking over", "user_stats_before_rosey"],
         ),
@@ -139,7 +149,7 @@ async fn the_channel_itself_is_no_user_and_its_lines_are_counted_and_not_kept() 
     let service = folder.serve(SERVE, &server).await;
     let peer = Peer::connect(&server).await;
     let stats = peer.request("rosey.db.query.channel_stats", "{}").await.json();
-    assert_eq!(stats["total_users_seen"], 3, "alice, Bob and müßig: {stats}");
+    assert_eq!(stats["total_users_seen"], 3, "alice, bert and müßig: {stats}");
     for name in ["[server]", "server", "SERVER", "[Server]", "servers"] {
         let line = format!(r#"{{"username":"{name}","message":"said by {name}"}}"#);
         assert!(peer.request("rosey.db.message.log", line).await.refusal().is_none());
@@ -148,9 +158,9 @@ async fn the_channel_itself_is_no_user_and_its_lines_are_counted_and_not_kept() 
     assert_eq!(stats["total_users_seen"], 4, "and servers: {stats}");
     let top: Vec<_> =
         stats["top_chatters"].as_array().unwrap().iter().map(|c| c["username"].clone()).collect();
-    assert_eq!(top, ["alice", "Bob", "servers"], "{stats}");
+    assert_eq!(top, ["alice", "bert", "servers"], "{stats}");
     let known = peer.request("rosey.db.query.user_stats", r#"{"username":"[server]"}"#).await.json();
-    assert_eq!(known["total_chat_lines"], 46, "{known}");
+    assert_eq!(known["total_chat_lines"], 47, "{known}");
     let lines = peer.request("rosey.db.stats.recent_chat.get", "{}").await.json();
     let said: Vec<_> = lines.as_array().unwrap().iter().map(|line| line["message"].clone()).collect();
     assert_eq!(said, ["first", "second, in the same second", "third", "said by servers"], "{lines}");
