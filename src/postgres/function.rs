@@ -16,6 +16,12 @@ pub(super) const ALL: &str = "hashtext(current_schema()), 0";
 /// The number of the lock of [`Keys::Alone`], which is taken before all others: it waits for nobody who waits for it.
 pub(super) const ALONE: &str = "hashtext(current_schema()), -2";
 
+/// Waits for those who migrate the same schema, as long as opening may take. Of the transaction, not the session: a pooler may exchange sessions.
+pub(super) const MIGRATES: &str =
+    "
+    SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s';
+    SELECT pg_advisory_xact_lock(hashtextextended('eitherway migrates ' || current_setting('search_path'), 0))";
+
 /// The texts of a set of operations, in this dialect.
 #[derive(Clone, Copy)]
 pub(super) struct OfKind {

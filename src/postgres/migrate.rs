@@ -11,7 +11,7 @@ use tokio::time::{self, Duration};
 use super::audit;
 use super::derive;
 use super::fault::Fault;
-use super::function::Function;
+use super::function::{Function, MIGRATES};
 use super::objects;
 use super::options::PostgresOptions;
 use crate::namespace::Namespace;
@@ -29,12 +29,6 @@ const OLDEST: i32 = 150_000;
 
 /// How long it may take to open a database, the wait for another one who migrates it included.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// Waits for those who migrate the same schema, as long as opening may take. Of the transaction, not the session: a pooler may exchange sessions.
-pub(super) const LOCK: &str =
-    "
-    SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s';
-    SELECT pg_advisory_xact_lock(hashtextextended('eitherway migrates ' || current_setting('search_path'), 0))";
 
 /// What makes the schema, if it is missing; whether this role may; what makes it for this role, and what allows this role to make
 /// any. The name stands in the setting that every connection of ours has.
@@ -293,7 +287,7 @@ async fn make<O: Persist>(
 ) -> Result<(), Refused> {
     // A connection of its own, not one of a pool: what is dropped in the middle is gone with it.
     let mut whole = connection.begin().await?;
-    sqlx::raw_sql(LOCK).execute(&mut *whole).await?;
+    sqlx::raw_sql(MIGRATES).execute(&mut *whole).await?;
     // Another one may have done it meanwhile.
     let state = state::<O>(options, function, &mut whole).await?;
     if state.unrecorded {
