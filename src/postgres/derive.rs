@@ -7,7 +7,7 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
 
 use super::fault::Fault;
-use super::function::{ALONE, MIGRATES};
+use super::function::{MIGRATES, still};
 use super::options::PostgresOptions;
 use crate::operation::{Deriving, Migration, Persist};
 use crate::store::patience::patiently;
@@ -40,7 +40,7 @@ pub(super) async fn all_that_is_due<O: Persist>(
         let mut whole = connection.begin().await?;
         sqlx::raw_sql(MIGRATES).execute(&mut *whole).await?;
         // Nobody applies, folds or removes anything beside this, of operations of which some may be alone.
-        let alone = format!("SET LOCAL statement_timeout = 0; SELECT pg_advisory_xact_lock({ALONE})");
+        let alone = format!("SET LOCAL statement_timeout = 0; {}", still(true));
         sqlx::raw_sql(AssertSqlSafe(alone)).execute(&mut *whole).await?;
         let says = fill(deriving, &mut whole).await?;
         let place = format!("{}, schema {}", options.shown(), options.in_schema());

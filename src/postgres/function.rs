@@ -22,6 +22,19 @@ pub(super) const MIGRATES: &str =
     SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '30s';
     SELECT pg_advisory_xact_lock(hashtextextended('eitherway migrates ' || current_setting('search_path'), 0))";
 
+/// Nobody folds, applies or removes anything behind this, whatever the version of the program: each begins with one of these locks, in
+/// this order. With `alone`, also no function that is alone.
+pub(super) fn still(alone: bool) -> String {
+    let alone = if alone { format!("SELECT pg_advisory_xact_lock({ALONE});") } else { String::new() };
+    format!(
+        "SELECT pg_advisory_xact_lock({}); {alone}
+         DO $$ BEGIN
+             IF to_regclass('ledger') IS NOT NULL THEN LOCK TABLE ledger IN SHARE ROW EXCLUSIVE MODE; END IF;
+         END $$",
+        fold::LOCK
+    )
+}
+
 /// The texts of a set of operations, in this dialect.
 #[derive(Clone, Copy)]
 pub(super) struct OfKind {

@@ -11,7 +11,7 @@ use tokio::time::{self, Duration};
 use super::audit;
 use super::derive;
 use super::fault::Fault;
-use super::function::{Function, MIGRATES};
+use super::function::{Function, MIGRATES, still};
 use super::objects;
 use super::options::PostgresOptions;
 use crate::namespace::Namespace;
@@ -26,6 +26,11 @@ const LEDGER: Migration =
 const RECORD: &str = "_sqlx_migrations";
 
 const OLDEST: i32 = 150_000;
+
+/// The code of an error by which the server ends one of several that wait for each other, and how often it is tried then.
+const DEADLOCK: &str = "40P01";
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How long it may take to open a database, the wait for another one who migrates it included.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -70,6 +75,20 @@ impl Refused {
             Self::Fault(fault) => options.failed(fault),
         }
     }
+
+    /// Returns after a moment if it may be tried again: this program and others have waited for each other, and it has left nothing
+    /// then. Those who read take no lock that would keep them out, and programs of before may take fewer than those of now.
+    async fn passes(self, tried: &mut u32) -> Result<(), Self> {
+        match self {
+            Self::Fault(fault) if fault.is_of(&[DEADLOCK]) && *tried < TRIES => {
+                tracing::debug!("migrating waited for a program that waited for it: trying again");
+                time::sleep(PAUSE * *tried).await;
+                *tried += 1;
+                Ok(())
+            }
+            refused => Err(refused),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Refused {
@@ -87,9 +106,15 @@ pub(super) async fn open<O: Persist>(
     let opened = time::timeout(LIMIT, open_in_time::<O>(options, function, connection)).await;
     let opened =
         opened.unwrap_or(Err(Refused::Fault(Fault::Silent))).map_err(|refused| refused.of(options))?;
-    let derived = time::timeout(derive::LIMIT, derive::all_that_is_due::<O>(options, connection)).await;
-    let derived = derived.unwrap_or(Err(Fault::Silent));
-    derived.map_err(|fault| options.failed(fault))?;
+    let derived = time::timeout(derive::LIMIT, async {
+        let mut tried = 1;
+        while let Err(fault) = derive::all_that_is_due::<O>(options, connection).await {
+            Refused::Fault(fault).passes(&mut tried).await?;
+        }
+        Ok(())
+    });
+    let derived = derived.await.unwrap_or(Err(Refused::Fault(Fault::Silent)));
+    derived.map_err(|refused| refused.of(options))?;
     Ok(opened)
 }
 
@@ -120,7 +145,10 @@ async fn open_in_time<O: Persist>(
                 options.in_schema()
             )));
         }
-        make::<O>(options, function, connection).await?;
+        let mut tried = 1;
+        while let Err(refused) = make::<O>(options, function, connection).await {
+            refused.passes(&mut tried).await?;
+        }
     }
     let lost = objects::restore(connection).await?;
     if let Some(cause) = lost.needed(options.in_schema()) {
@@ -295,6 +323,7 @@ async fn make<O: Persist>(
     }
     if state.missing {
         create_schema(options, &mut whole).await?;
+        sqlx::raw_sql(AssertSqlSafe(still(false))).execute(&mut *whole).await?;
         let mut migrator = Migrator::with_migrations(versions::<O>());
         migrator.set_locking(false);
         whole.ensure_migrations_table(RECORD).await.map_err(|e| migration(options, e))?;
