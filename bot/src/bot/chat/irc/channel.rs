@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::crowd::Crowd;
 use super::history::History;
 use super::message::Message;
 use super::server::{Server, is_split};
@@ -55,14 +56,6 @@ struct HeldLeave {
     /// In unix milliseconds.
     since: i64,
     until: Instant,
-}
-
-/// What of the number of members was not told yet.
-#[derive(Default)]
-struct Crowd {
-    told: usize,
-    /// The most since then, and when.
-    peak: (usize, i64),
 }
 
 impl Channel {
@@ -192,19 +185,17 @@ impl Channel {
 
     /// Whether the number of members has changed since it was told.
     pub(super) fn has_news(&self) -> bool {
-        self.inside && (self.crowd.peak.0 > self.crowd.told || self.members.len() != self.crowd.told)
+        self.inside && self.crowd.has_news(self.members.len())
     }
 
     /// The number of members, after the most that there were since it was told.
     pub(super) fn count(&mut self) -> Vec<Event> {
-        let (peak, at) = self.crowd.peak;
-        let now = (self.members.len(), self.later(clock::issue()));
-        self.crowd = Crowd { told: now.0, peak: (0, 0) };
+        let at = self.later(clock::issue());
         let event = |(count, at): (usize, i64)| {
             let usercount = u32::try_from(count).unwrap_or(u32::MAX);
             Event::new(Body::UserCount { usercount, connected: None }, Stamp::at(at))
         };
-        [Some((peak, at)).filter(|_| peak > now.0), Some(now)].into_iter().flatten().map(event).collect()
+        self.crowd.told(self.members.len(), at).map(event).collect()
     }
 
     fn joined(&mut self, message: &Message<'_>, events: &mut Vec<Event>) {
@@ -232,7 +223,7 @@ impl Channel {
             return;
         }
         self.members.insert(name, member);
-        self.grown(at);
+        self.crowd.grown(self.members.len(), at);
         if !back {
             events.push(join(nick, at));
         }
@@ -270,7 +261,7 @@ impl Channel {
         let fold = |user: &UserData| self.server.folding.fold(&user.username);
         let listed: std::collections::HashSet<String> = users.iter().map(fold).collect();
         self.members.retain(|name, _| listed.contains(name));
-        self.grown(at);
+        self.crowd.grown(self.members.len(), at);
         events.push(Event::new(Body::UserList { users }, Stamp::at(at)));
     }
 
@@ -375,12 +366,6 @@ impl Channel {
             .extract_if(|_, held| is_due(held))
             .map(|(_, held)| leave(&held.member.nick, held.since))
             .collect()
-    }
-
-    fn grown(&mut self, at: i64) {
-        if self.members.len() > self.crowd.peak.0 {
-            self.crowd.peak = (self.members.len(), at);
-        }
     }
 
     /// When a move happened: by the server's clock, if it tells, but never before the last move. Messages of servers whose

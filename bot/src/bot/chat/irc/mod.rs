@@ -5,7 +5,7 @@
 //! | `address` | the value of `--chat` |
 //! | `message`, `folding` | the grammar of a line; which names are one |
 //! | `registration` | from a connection to a nickname |
-//! | `channel`, `server` | the channel as the server tells of it: events |
+//! | `channel`, `crowd`, `server` | the channel as the server tells of it: events |
 //! | `history` | what the server repeats |
 //! | `session`, `wire` | one connection: reads, joins, watches, leaves |
 //! | `alive` | whether the server is there |
@@ -16,6 +16,7 @@
 mod address;
 mod alive;
 mod channel;
+mod crowd;
 mod folding;
 #[cfg(test)]
 mod fuzz;

@@ -72,21 +72,15 @@ pub(super) async fn run(
 ) -> Ended {
     let mut wire = Wire::new(stream);
     let mut registration = Registration::new(guest.host, guest.nick, guest.login, guest.encrypted);
-    let registered = timeout(REGISTERS, register(&mut wire, &mut registration, memory.registered));
+    let registered = timeout(REGISTERS, register(&mut wire, &mut registration, memory));
     let lost = || Ended::Lost(format!("the server did not let us in within {REGISTERS:?}"));
     let registered = tokio::select! {
-        registered = registered => registered.unwrap_or_else(|_| Err(lost().into())),
-        () = ends.refuse_all() => Err(Ended::Left.into()),
+        registered = registered => registered.unwrap_or_else(|_| Err(lost())),
+        () = ends.refuse_all() => Err(Ended::Left),
     };
-    match registered {
-        Ok(()) => {}
-        Err(Unregistered::Encrypt(port)) => {
-            memory.encrypts = Some(port);
-            return Ended::Lost(format!("the server wants an encrypted connection, to port {port} (STS)"));
-        }
-        Err(Unregistered::Ended(ended)) => return ended,
+    if let Err(ended) = registered {
+        return ended;
     }
-    memory.registered = true;
     let server = registration.server();
     let now = Instant::now();
     let session = Session {
@@ -114,23 +108,12 @@ pub(super) async fn run(
     session.stay(ends).await
 }
 
-/// Why a registration has come to nothing.
-enum Unregistered {
-    Ended(Ended),
-    Encrypt(u16),
-}
-
-impl From<Ended> for Unregistered {
-    fn from(ended: Ended) -> Self {
-        Self::Ended(ended)
-    }
-}
-
+/// Returns when the server has let us in.
 async fn register(
     wire: &mut Wire,
     registration: &mut Registration,
-    before: bool,
-) -> Result<(), Unregistered> {
+    memory: &mut Memory,
+) -> Result<(), Ended> {
     let mut lines = registration.begin();
     loop {
         wire.write(&lines).await?;
@@ -141,14 +124,19 @@ async fn register(
         (lines, outcome) = registration.hear(&message);
         match outcome {
             None => {}
-            Some(Outcome::Done) => return Ok(wire.write(&lines).await?),
-            Some(Outcome::Encrypt(port)) => return Err(Unregistered::Encrypt(port)),
-            // The server that had a login has it again when its services are back.
-            Some(Outcome::NoLogin(reason)) if before => return Err(Ended::Lost(reason).into()),
-            Some(Outcome::Refused(reason) | Outcome::NoLogin(reason)) => {
-                return Err(Ended::Refused(reason).into());
+            Some(Outcome::Done) => {
+                memory.registered = true;
+                return wire.write(&lines).await;
             }
-            Some(Outcome::Lost(reason)) => return Err(Ended::Lost(reason).into()),
+            Some(Outcome::Encrypt(port)) => {
+                memory.encrypts = Some(port);
+                let reason = format!("the server wants an encrypted connection, to port {port} (STS)");
+                return Err(Ended::Lost(reason));
+            }
+            // The server that had a login has it again when its services are back.
+            Some(Outcome::NoLogin(reason)) if memory.registered => return Err(Ended::Lost(reason)),
+            Some(Outcome::Refused(reason) | Outcome::NoLogin(reason)) => return Err(Ended::Refused(reason)),
+            Some(Outcome::Lost(reason)) => return Err(Ended::Lost(reason)),
         }
     }
 }
