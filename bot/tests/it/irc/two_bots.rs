@@ -4,8 +4,11 @@ use super::*;
 
 const ROOM: &str = "irc:#lounge";
 
-/// The lines of people that the observer has heard, sorted.
-async fn heard(observer: &mut Person) -> Vec<String> {
+/// The lines of people that the observer has heard when the server has taken all of theirs, sorted.
+async fn heard(observer: &mut Person, people: &mut [&mut Person]) -> Vec<String> {
+    for person in people {
+        person.settle().await;
+    }
     observer.settle().await;
     let lines = Record::of(observer).lines;
     let is_bot = |line: &&String| ["rosey: ", "twin: "].iter().any(|bot| line.starts_with(bot));
@@ -13,8 +16,8 @@ async fn heard(observer: &mut Person) -> Vec<String> {
 }
 
 /// What people said is in the database, each line once, and nothing else.
-async fn agrees(world: &World, twin: &Bot, observer: &mut Person) {
-    let heard = heard(observer).await;
+async fn agrees(world: &World, twin: &Bot, observer: &mut Person, people: &mut [&mut Person]) {
+    let heard = heard(observer, people).await;
     if !holds_within(crate::support::LIMIT, || async { world.sorted_lines().await == heard }).await {
         let logs = format!("{}\n{}", world.bot.running.log(), twin.running.log());
         assert_eq!(world.sorted_lines().await, heard, "{logs}");
@@ -44,7 +47,7 @@ async fn on_a_server_without_ids_each_line_is_written_once_whoever_of_two_bots_d
         ann.tell(&format!("both are well {n}")).await;
         bob.tell("hi").await;
     }
-    agrees(&world, &twin, &mut observer).await;
+    agrees(&world, &twin, &mut observer, &mut [&mut ann, &mut bob]).await;
 
     // The one who leads dies, between two lines that it never hears of.
     world.bot.running.kill();
@@ -55,7 +58,7 @@ async fn on_a_server_without_ids_each_line_is_written_once_whoever_of_two_bots_d
     ann.tell("!seen nobody").await;
     twin.running.says(&format!("leads in {ROOM} from now on")).await;
     observer.hears("PRIVMSG #lounge :ann: I have never seen nobody").await;
-    agrees(&world, &twin, &mut observer).await;
+    agrees(&world, &twin, &mut observer, &mut [&mut ann, &mut carl]).await;
     let told = || async {
         let present = present(&world).await;
         present.get("carl") == Some(&true) && present.get("bob") == Some(&false)
@@ -71,19 +74,22 @@ async fn on_a_server_without_ids_each_line_is_written_once_whoever_of_two_bots_d
     world.bot = Bot::sharing(&world.irc.chat("rosey"), &world.nats.url(), &world.file);
     world.bot.running.says(&format!("twin leads in {ROOM}: this bot watches")).await;
     ann.tell("the other way round").await;
-    agrees(&world, &twin, &mut observer).await;
+    agrees(&world, &twin, &mut observer, &mut [&mut ann]).await;
+    // Not while it has the file for itself: then nobody could write.
+    let held = world.file.hold().await;
     twin.running.freeze();
+    drop(held);
     carl.tell("hi").await;
     carl.tell("!seen somebody").await;
     world.bot.running.says(&format!("leads in {ROOM} from now on")).await;
     observer.hears("PRIVMSG #lounge :carl: I have never seen somebody").await;
     ann.tell("it sleeps").await;
-    agrees(&world, &twin, &mut observer).await;
+    agrees(&world, &twin, &mut observer, &mut [&mut ann, &mut carl]).await;
     twin.running.thaw();
     twin.running.says_times(&format!("rosey leads in {ROOM}: this bot watches"), 2).await;
     ann.tell("!stats").await;
     observer.hears("PRIVMSG #lounge :ann: ann: ").await;
-    agrees(&world, &twin, &mut observer).await;
+    agrees(&world, &twin, &mut observer, &mut [&mut ann]).await;
     for answer in ["ann: I have never seen nobody", "carl: I have never seen somebody", "ann: ann: "] {
         assert_eq!(
             observer.times(&format!("PRIVMSG #lounge :{answer}")),
@@ -97,6 +103,6 @@ async fn on_a_server_without_ids_each_line_is_written_once_whoever_of_two_bots_d
     assert_eq!(world.bot.running.terminate().await, Some(0), "{}", world.bot.running.log());
     ann.tell("one is left").await;
     twin.running.says_times(&format!("leads in {ROOM} from now on"), 2).await;
-    agrees(&world, &twin, &mut observer).await;
+    agrees(&world, &twin, &mut observer, &mut [&mut ann]).await;
     ended(world, twin).await;
 }
